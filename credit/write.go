@@ -1,0 +1,298 @@
+package credit
+
+import (
+	"errors"
+	"slices"
+
+	"kula/ident"
+	"kula/money"
+	"kula/wire"
+)
+
+// ErrFrozen is returned for a lock or add on a frozen channel.
+var ErrFrozen = errors.New("channel is frozen by a fault")
+
+// SetTerms signs my next terms, with the number after my newest.
+func (c *Channel) SetTerms(suite ident.Suite, lines []wire.TermsLine, closing bool) wire.Signed {
+	lines = slices.Clone(lines)
+	slices.SortFunc(lines, func(a, b wire.TermsLine) int {
+		if a.Currency < b.Currency {
+			return -1
+		}
+		return 1
+	})
+	t := wire.Terms{From: c.Me, To: c.Friend, Number: c.Granted().Number + 1, Closing: closing, Lines: lines}
+	signed := wire.Sign(suite, wire.TagTerms, &t)
+	c.MyTerms = append(c.MyTerms, MyTerms{signed, t})
+	return signed
+}
+
+// AcceptTerms takes my friend's newer terms; older ones are ignored. It reports whether they are new.
+func (c *Channel) AcceptTerms(suite ident.Suite, s wire.Signed) (bool, error) {
+	var t wire.Terms
+	if err := wire.Open(suite, c.Friend, wire.TagTerms, s, &t); err != nil {
+		return false, refuse(wire.BadSignature, "terms: %v", err)
+	}
+	if t.From != c.Friend || t.To != c.Me {
+		return false, refuse(wire.BadRequest, "terms of %s to %s", t.From.Short(), t.To.Short())
+	}
+	if t.Number <= c.TheirTerms.Number {
+		return false, nil
+	}
+	c.TheirSigned, c.TheirTerms = s, t
+	return true, nil
+}
+
+// Lock queues a lock of mine and gives it its number. The caller has checked that it is within the limit;
+// [Channel.Sign] checks again.
+func (c *Channel) Lock(l wire.Lock) (*OwnLock, error) {
+	if c.Fault != nil {
+		return nil, ErrFrozen
+	}
+	if n := c.OpenLocks(); n >= wire.MaxLocks {
+		return nil, refuse(wire.TooManyLocks, "%d locks are open, at most %d", n, wire.MaxLocks)
+	}
+	l.Number = c.Mine.Next
+	c.Mine.Next++
+	o := &OwnLock{Lock: l, Digest: l.Digest()}
+	c.Mine.Locks = append(c.Mine.Locks, o)
+	return o, nil
+}
+
+// Withdraw takes back a lock that no promise carries yet. It reports whether it could.
+func (c *Channel) Withdraw(number uint64) bool {
+	l := c.OwnLock(number)
+	if l == nil || l.Opened != Queued {
+		return false
+	}
+	c.Mine.Locks = slices.DeleteFunc(c.Mine.Locks, func(o *OwnLock) bool { return o == l })
+	return true
+}
+
+// Fulfil queues the end of a lock of mine: its amount becomes debt.
+func (c *Channel) Fulfil(number uint64) bool { return c.end(number, Fulfilled) }
+
+// Drop queues the end of a lock of mine that my friend gave up.
+func (c *Channel) Drop(number uint64) bool { return c.end(number, Dropped) }
+
+func (c *Channel) end(number uint64, how End) bool {
+	l := c.OwnLock(number)
+	if l == nil || l.End != Open {
+		return false
+	}
+	l.End = how
+	return true
+}
+
+// Cancel queues giving up an open lock of my friend's. Reason is sealed to the payer. It is final.
+func (c *Channel) Cancel(number uint64, reason []byte) bool {
+	if c.TheirLock(number) == nil {
+		return false
+	}
+	i, found := findCancel(c.Mine.Cancels, number)
+	if found {
+		return false
+	}
+	c.Mine.Cancels = slices.Insert(c.Mine.Cancels, i, OwnCancel{Cancel: wire.Cancel{Number: number, Reason: reason}})
+	return true
+}
+
+// Add queues an add of mine.
+func (c *Channel) Add(a wire.Add) error {
+	if c.Fault != nil {
+		return ErrFrozen
+	}
+	c.Mine.Adds = append(c.Mine.Adds, OwnAdd{Add: a})
+	return nil
+}
+
+// Pending says whether there is something to sign: a queued move, or a promise of my friend's that needs an answer.
+func (c *Channel) Pending() bool { return c.Theirs.Answer || !c.holdsBack() && c.queued() }
+
+func (c *Channel) queued() bool {
+	for _, l := range c.Mine.Locks {
+		if l.Opened == Queued || (l.End != Open && l.Ended == Queued) {
+			return true
+		}
+	}
+	for _, x := range c.Mine.Cancels {
+		if x.Seq == Queued {
+			return true
+		}
+	}
+	for _, a := range c.Mine.Adds {
+		if a.Seq == Queued {
+			return true
+		}
+	}
+	return false
+}
+
+// Signing is what one signature changed.
+type Signing struct {
+	Fulfilled []*OwnLock // became debt
+	Adds      []wire.Add
+	Over      []*OwnLock // queued, above the limit by now: taken back, never signed
+}
+
+// Sign puts all queued moves into my next promise. now is unix milliseconds.
+func (c *Channel) Sign(suite ident.Suite, now int64) Signing {
+	var s Signing
+	hold := c.holdsBack()
+	if !hold {
+		s.Over = c.takeBackOver()
+	}
+	seq := c.Mine.Promise.Seq + 1
+	p := wire.Promise{
+		From: c.Me, To: c.Friend, Epoch: c.Mine.Promise.Epoch, Seq: seq, Time: now,
+		Ack: c.HeldMark(), Terms: c.TheirTerms.Number,
+	}
+	owed := map[money.Currency]money.Amount{}
+	for _, l := range c.Mine.Promise.Lines {
+		owed[l.Currency] = l.Owed
+	}
+	locked := newTally()
+	for _, l := range c.Mine.Locks {
+		if l.Opened == Queued {
+			if hold {
+				continue
+			}
+			l.Opened = seq
+		}
+		if l.End != Open && l.Ended == Queued && !hold {
+			l.Ended = seq
+			if l.End == Fulfilled {
+				owed[l.Currency] = mustAdd(owed[l.Currency], l.Amount)
+				s.Fulfilled = append(s.Fulfilled, l)
+			}
+		}
+		if (l.End == Open || l.Ended == Queued) && !locked.add(&l.Lock, l.Digest) {
+			panic("credit: my own locks overflow")
+		}
+	}
+	for i := range c.Mine.Adds {
+		if a := &c.Mine.Adds[i]; a.Seq == Queued && !hold {
+			a.Seq = seq
+			owed[a.Currency] = mustAdd(owed[a.Currency], a.Amount)
+			s.Adds = append(s.Adds, a.Add)
+		}
+	}
+	var cancelled []uint64
+	for i := range c.Mine.Cancels {
+		x := &c.Mine.Cancels[i]
+		if x.Seq == Queued {
+			if hold {
+				continue
+			}
+			x.Seq = seq
+		}
+		cancelled = append(cancelled, x.Number)
+	}
+	p.Lines, p.Cancelled = lines(owed, locked), cancelledDigest(cancelled)
+	c.put(suite, p, cancelled)
+	return s
+}
+
+// put signs p as my newest promise.
+func (c *Channel) put(suite ident.Suite, p wire.Promise, cancelled []uint64) {
+	c.Mine.Signed = wire.Sign(suite, wire.TagPromise, &p)
+	c.Mine.Promise = p
+	c.Mine.Marks = append(c.Mine.Marks, OwnMark{c.MyMark(), c.Mine.Signed, c.Granted().Number, cancelled})
+	c.Theirs.Answer = false
+}
+
+func mustAdd(a, b money.Amount) money.Amount {
+	sum, ok := a.Add(b)
+	if !ok {
+		panic("credit: my own debt overflows; the channel was to be renewed long before")
+	}
+	return sum
+}
+
+func lines(owed map[money.Currency]money.Amount, locked tally) []wire.Line {
+	var list []wire.Line
+	for cur := range owed {
+		list = append(list, wire.Line{Currency: cur})
+	}
+	for cur := range locked.locked {
+		if _, ok := owed[cur]; !ok {
+			list = append(list, wire.Line{Currency: cur})
+		}
+	}
+	slices.SortFunc(list, func(a, b wire.Line) int {
+		if a.Currency < b.Currency {
+			return -1
+		}
+		return 1
+	})
+	for i := range list {
+		l := &list[i]
+		l.Owed, l.Locked, l.Locks = owed[l.Currency], locked.locked[l.Currency], locksDigest(locked.digests[l.Currency])
+	}
+	return list
+}
+
+// takeBackOver removes queued locks, newest first, until all locks fit my friend's newest limit.
+func (c *Channel) takeBackOver() []*OwnLock {
+	var over []*OwnLock
+	fits := map[money.Currency]bool{}
+	for i := len(c.Mine.Locks) - 1; i >= 0 && c.Mine.Locks[i].Opened == Queued; i-- { // queued locks are the newest numbers
+		l := c.Mine.Locks[i]
+		if l.End != Open || fits[l.Currency] {
+			continue
+		}
+		f := c.Figures(l.Currency)
+		if fits[l.Currency] = f.LockedByMe-f.Balance <= f.LimitReceived; fits[l.Currency] {
+			continue
+		}
+		c.Mine.Locks = slices.Delete(c.Mine.Locks, i, i+1)
+		over = append(over, l)
+	}
+	return over
+}
+
+// Since tells a reader who holds my promise base all moves after it, with my newest promise.
+func (c *Channel) Since(base wire.Mark) *wire.Update {
+	groups := map[uint64]*wire.Group{}
+	after := base.Seq
+	at := func(seq uint64) *wire.Group {
+		if groups[seq] == nil {
+			groups[seq] = &wire.Group{Seq: seq}
+		}
+		return groups[seq]
+	}
+	if base.Epoch == c.Mine.Promise.Epoch { // the first promise of an epoch brings no moves
+		for _, l := range c.Mine.Locks {
+			if l.Opened > after {
+				g := at(l.Opened)
+				g.Locks = append(g.Locks, l.Lock)
+			}
+			if l.Ended > after {
+				g := at(l.Ended)
+				if l.End == Fulfilled {
+					g.Fulfils = append(g.Fulfils, l.Number)
+				} else {
+					g.Drops = append(g.Drops, l.Number)
+				}
+			}
+		}
+		for _, x := range c.Mine.Cancels {
+			if x.Seq > after {
+				g := at(x.Seq)
+				g.Cancels = append(g.Cancels, x.Cancel)
+			}
+		}
+		for _, a := range c.Mine.Adds {
+			if a.Seq > after {
+				g := at(a.Seq)
+				g.Adds = append(g.Adds, a.Add)
+			}
+		}
+	}
+	u := &wire.Update{Promise: c.Mine.Signed, Base: base}
+	for _, g := range groups {
+		u.Groups = append(u.Groups, *g)
+	}
+	slices.SortFunc(u.Groups, func(a, b wire.Group) int { return compare(a.Seq, b.Seq) })
+	return u
+}
