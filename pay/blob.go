@@ -1,0 +1,221 @@
+package pay
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+
+	"kula/ident"
+	"kula/money"
+	"kula/wire"
+)
+
+// Route is one way to the payee: every node after the payer, and what is locked towards each.
+type Route struct {
+	Hops    []ident.ID     // payee last
+	Amounts []money.Amount // Amounts[i] is locked towards Hops[i]; the last is what the payee gets
+}
+
+// Fee is what the mediators of the route take together.
+func (r Route) Fee() money.Amount { return r.Amounts[0] - r.Amounts[len(r.Amounts)-1] }
+
+// Check says whether the route has the form of one: not empty, no node twice, amounts that do not rise.
+// The payer may be the last hop of a cycle of three channels or more.
+func (r Route) Check(payer ident.ID) error {
+	if len(r.Hops) == 0 || len(r.Hops) != len(r.Amounts) || len(r.Hops) > wire.MaxHops {
+		return fmt.Errorf("a route of %d hops, must be 1 to %d", len(r.Hops), wire.MaxHops)
+	}
+	seen := map[ident.ID]bool{}
+	for i, h := range r.Hops {
+		if seen[h] {
+			return fmt.Errorf("the route visits %s twice", h.Short())
+		}
+		seen[h] = true
+		last := i == len(r.Hops)-1
+		if h == payer && (!last || len(r.Hops) < 3) {
+			return fmt.Errorf("the route returns to the payer after %d hops; a cycle ends there after 3 or more", i+1)
+		}
+		if r.Amounts[i] <= 0 || i > 0 && r.Amounts[i] > r.Amounts[i-1] {
+			return fmt.Errorf("the route carries %d to hop %d", r.Amounts[i], i+1)
+		}
+	}
+	return nil
+}
+
+// Sealed is what payer and payee share of one payment.
+type Sealed struct {
+	Salt ident.Salt
+	Key  ident.BoxKey // the payer's ephemeral key
+	key  ident.SharedKey
+}
+
+// AsPayer gives the payer's side, from its salt.
+func AsPayer(suite ident.Suite, salt ident.Salt, payee ident.ID) (Sealed, error) {
+	eph, key, err := suite.BoxTo(salt, payee)
+	return Sealed{salt, eph, key}, err
+}
+
+// AsPayee gives the payee's side, from a blob that arrived.
+func AsPayee(suite ident.Suite, b *wire.Blob) (Sealed, error) {
+	key, err := suite.BoxFrom(b.Key)
+	return Sealed{b.Salt, b.Key, key}, err
+}
+
+// NewBlob is what the first lock of a part carries.
+func (s Sealed) NewBlob(route Route, part wire.PartID, box *wire.Box) []byte {
+	b := wire.Blob{Salt: s.Salt, Key: s.Key, Box: ident.Seal(s.key, "box/"+part.String(), wire.Marshal(box))}
+	for i := 1; i < len(route.Hops); i++ {
+		b.Hops = append(b.Hops, wire.Hop{Next: route.Hops[i], Amount: route.Amounts[i]})
+	}
+	return wire.Marshal(&b)
+}
+
+// ParseBlob reads what a lock carries.
+func ParseBlob(data []byte) (*wire.Blob, error) {
+	b := new(wire.Blob)
+	if err := wire.Unmarshal(data, b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Peel gives the next hop of a blob and what the lock towards it carries. The blob has a hop.
+func Peel(b *wire.Blob) (wire.Hop, []byte) {
+	inner := *b
+	inner.Hops = b.Hops[1:]
+	return b.Hops[0], wire.Marshal(&inner)
+}
+
+// OpenBox reads the box of a part at its payee.
+func (s Sealed) OpenBox(b *wire.Blob, part wire.PartID) (*wire.Box, error) {
+	plain, ok := ident.Open(s.key, "box/"+part.String(), b.Box)
+	if !ok {
+		return nil, fmt.Errorf("%w: the box is not sealed to me", wire.ErrForm)
+	}
+	box := new(wire.Box)
+	if err := wire.Unmarshal(plain, box); err != nil {
+		return nil, err
+	}
+	return box, nil
+}
+
+// PayerProof shows the payee that the payer of a box is who it says: an HMAC under their pair key.
+func PayerProof(pair ident.SharedKey, part wire.PartID, payment wire.PaymentID) ident.Hash {
+	mac := hmac.New(sha256.New, pair[:])
+	mac.Write([]byte("kula/payer/1"))
+	mac.Write(part[:])
+	mac.Write(payment[:])
+	return ident.Hash(mac.Sum(nil))
+}
+
+// SealArrived is the payee's word that a part is locked to it.
+func (s Sealed) SealArrived(suite ident.Suite, a *wire.Arrived) []byte {
+	signed := wire.Sign(suite, wire.TagArrived, a)
+	return ident.Seal(s.key, "arrived/"+a.Part.String(), wire.Marshal(&signed))
+}
+
+// OpenArrived checks the payee's word at the payer: it is signed by the payee and says what the payer locked.
+func (s Sealed) OpenArrived(suite ident.Suite, payee ident.ID, want *wire.Arrived, note []byte) error {
+	plain, ok := ident.Open(s.key, "arrived/"+want.Part.String(), note)
+	if !ok {
+		return fmt.Errorf("%w: not sealed by the payee", wire.ErrForm)
+	}
+	var signed wire.Signed
+	if err := wire.Unmarshal(plain, &signed); err != nil {
+		return err
+	}
+	var got wire.Arrived
+	if err := wire.Open(suite, payee, wire.TagArrived, signed, &got); err != nil {
+		return err
+	}
+	if got != *want {
+		return fmt.Errorf("the payee acknowledges %d of payment %s, expected %d of %s", got.Amount, got.Payment, want.Amount, want.Payment)
+	}
+	return nil
+}
+
+func orderKind(cancel bool, part wire.PartID) string {
+	if cancel {
+		return "cancel/" + part.String()
+	}
+	return "open/" + part.String()
+}
+
+// SealOrder is what the payer tells the payee along an open lock. The first byte of the note says which kind.
+func (s Sealed) SealOrder(part wire.PartID, o *wire.Order) []byte {
+	lead := byte('o')
+	if o.Cancel {
+		lead = 'c'
+	}
+	return append([]byte{lead}, ident.Seal(s.key, orderKind(o.Cancel, part), wire.Marshal(o))...)
+}
+
+// OpenOrder reads it at the payee.
+func (s Sealed) OpenOrder(part wire.PartID, note []byte) (*wire.Order, error) {
+	if len(note) == 0 {
+		return nil, fmt.Errorf("%w: empty order", wire.ErrForm)
+	}
+	plain, ok := ident.Open(s.key, orderKind(note[0] == 'c', part), note[1:])
+	if !ok {
+		return nil, fmt.Errorf("%w: the order is not sealed by the payer", wire.ErrForm)
+	}
+	o := new(wire.Order)
+	if err := wire.Unmarshal(plain, o); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// SealReceived is the payee's receipt of a push.
+func (s Sealed) SealReceived(suite ident.Suite, part wire.PartID, r *wire.Received) []byte {
+	signed := wire.Sign(suite, wire.TagReceived, r)
+	return ident.Seal(s.key, "received/"+part.String(), wire.Marshal(&signed))
+}
+
+// OpenReceived checks a push's receipt at the payer.
+func (s Sealed) OpenReceived(suite ident.Suite, part wire.PartID, payee ident.ID, note []byte) (wire.Signed, *wire.Received, error) {
+	var signed wire.Signed
+	plain, ok := ident.Open(s.key, "received/"+part.String(), note)
+	if !ok {
+		return signed, nil, fmt.Errorf("%w: not sealed by the payee", wire.ErrForm)
+	}
+	if err := wire.Unmarshal(plain, &signed); err != nil {
+		return signed, nil, err
+	}
+	r := new(wire.Received)
+	if err := wire.Open(suite, payee, wire.TagReceived, signed, r); err != nil {
+		return signed, nil, err
+	}
+	return signed, r, nil
+}
+
+// SealReason seals why a part came back to the payer's ephemeral key of its blob. friend and number
+// name the refused lock, so that each reason has a key of its own.
+func SealReason(suite ident.Suite, payer ident.BoxKey, friend ident.ID, number uint64, r *wire.Reason) []byte {
+	h := ident.HashOf([]byte("kula/reason/1"), friend[:], wire.Marshal(number))
+	eph, key, err := suite.ReplyTo(ident.Salt(h[:16]), payer)
+	if err != nil {
+		return nil // a payer with a key of no use gets no reason
+	}
+	return append(eph[:], ident.Seal(key, "reason", wire.Marshal(r))...)
+}
+
+// OpenReason reads a reason at the payer.
+func OpenReason(suite ident.Suite, salt ident.Salt, note []byte) (*wire.Reason, error) {
+	if len(note) < 32 {
+		return nil, fmt.Errorf("%w: reason of %d bytes", wire.ErrForm, len(note))
+	}
+	key, err := suite.ReplyFrom(salt, ident.BoxKey(note[:32]))
+	if err != nil {
+		return nil, err
+	}
+	plain, ok := ident.Open(key, "reason", note[32:])
+	if !ok {
+		return nil, fmt.Errorf("%w: the reason is not sealed to me", wire.ErrForm)
+	}
+	r := new(wire.Reason)
+	if err := wire.Unmarshal(plain, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
