@@ -1,0 +1,148 @@
+package route
+
+import (
+	"fmt"
+
+	"kula/ident"
+	"kula/money"
+	"kula/wire"
+)
+
+// Tag is the domain of the signature of an announcement.
+const Tag ident.Tag = "kula/announcement/1"
+
+const (
+	// MaxEntries is how many currencies an announcement may name: as many as a channel has.
+	MaxEntries = wire.MaxLines
+	// MaxLife is how many seconds an announcement may live. A node that vanishes
+	// is out of every index within a day, and one that stays repeats itself daily.
+	MaxLife = 24 * 60 * 60
+	// MaxCanReceive is the most that can be received from a friend: a limit
+	// unused, and a debt to that friend as large as a limit paid back.
+	MaxCanReceive = 2 * money.MaxLimit
+	// MaxAnnouncement bounds the bytes of an announcement, signature apart: 32
+	// entries of at most 100 bytes, and the head.
+	MaxAnnouncement = 4 << 10
+
+	// maxPpm is the whole of an amount; money.Fee takes no more either.
+	maxPpm = 1_000_000
+)
+
+// Announcement is what Node says about its channel with Friend (rules R1 to R5).
+type Announcement struct {
+	_            struct{} `cbor:",toarray"`
+	Node, Friend ident.ID
+	Number       uint64  // rises with every announcement of Node about Friend
+	Expires      int64   // unix seconds
+	Entries      []Entry // by currency, ascending; none is a withdrawal
+}
+
+// Entry is one currency of an announcement.
+type Entry struct {
+	_          struct{} `cbor:",toarray"`
+	Currency   money.Currency
+	CanReceive money.Amount // what Node can receive from Friend, coarse, 0 to MaxCanReceive
+	FeeBase    money.Amount // what Node charges Friend for carrying onward
+	FeePpm     uint32
+	MaxHold    uint32     // longest deadline of a lock that Node accepts, in seconds; 0: only locks without a deadline
+	Deciders   []ident.ID // accepted besides none; always empty in this version
+}
+
+// Fee of the entry.
+func (e Entry) Fee() money.Fee { return money.Fee{Base: e.FeeBase, Ppm: e.FeePpm} }
+
+// Coarse rounds an amount down to two significant decimal digits: 1,299 to 1,200.
+// Below 0, where nothing can be received, it is 0.
+func Coarse(a money.Amount) money.Amount {
+	if a < 0 {
+		return 0
+	}
+	step := money.Amount(1)
+	for a/step >= 100 {
+		step *= 10
+	}
+	return a / step * step
+}
+
+// Check judges the form of an announcement: all of its rules but time and number.
+// Its errors are of type *Refusal.
+func (a Announcement) Check() error {
+	if a.Node == a.Friend {
+		return refuse(wire.BadRequest, "announcement of %s about itself", a.Node.Short())
+	}
+	if len(a.Entries) > MaxEntries {
+		return refuse(wire.BadRequest, "announcement with %d currencies, at most %d", len(a.Entries), MaxEntries)
+	}
+	for i, e := range a.Entries {
+		if i > 0 && e.Currency <= a.Entries[i-1].Currency {
+			return refuse(wire.BadRequest, "currency %q after %q, must ascend", string(e.Currency), string(a.Entries[i-1].Currency))
+		}
+		if err := e.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e Entry) check() error {
+	if !e.Currency.Valid() {
+		return refuse(wire.UnknownCurrency, "%q is not a currency; write e.g. EUR/2", string(e.Currency))
+	}
+	if e.CanReceive < 0 || e.CanReceive > MaxCanReceive || e.CanReceive != Coarse(e.CanReceive) {
+		return refuse(wire.BadRequest, "can receive %d %s, must be 0 to %d in two significant digits", e.CanReceive, e.Currency, int64(MaxCanReceive))
+	}
+	if len(e.Deciders) > 0 {
+		return refuse(wire.DeciderNotAccepted, "announcement with %d deciders, this version knows none", len(e.Deciders))
+	}
+	return checkFee(e.FeeBase, e.FeePpm)
+}
+
+func checkFee(base money.Amount, ppm uint32) error {
+	if base < 0 || base > money.MaxLimit || ppm > maxPpm {
+		return refuse(wire.BadRequest, "fee %d + %d ppm, must be 0 to %d + 0 to %d ppm", base, ppm, int64(money.MaxLimit), maxPpm)
+	}
+	return nil
+}
+
+// Sign gives an announcement of suite's own identity its signature.
+func Sign(suite ident.Suite, a Announcement) (wire.Signed, error) {
+	if a.Node != suite.ID() {
+		return wire.Signed{}, fmt.Errorf("sign announcement of %s: the key is that of %s", a.Node.Short(), suite.ID().Short())
+	}
+	if err := a.Check(); err != nil {
+		return wire.Signed{}, fmt.Errorf("sign announcement: %w", err)
+	}
+	return wire.Sign(suite, Tag, a), nil
+}
+
+// Decode reads the bytes of an announcement and checks its form, not its
+// signature. Errors wrap wire.ErrForm or are of type *Refusal.
+func Decode(body []byte) (Announcement, error) {
+	var a Announcement
+	if len(body) > MaxAnnouncement {
+		return a, refuse(wire.BadRequest, "announcement of %d bytes, at most %d", len(body), MaxAnnouncement)
+	}
+	if err := wire.Unmarshal(body, &a); err != nil {
+		return Announcement{}, fmt.Errorf("announcement: %w", err)
+	}
+	if err := a.Check(); err != nil {
+		return Announcement{}, err
+	}
+	return a, nil
+}
+
+// Encode gives the bytes that Decode reads and Sign signs.
+func (a Announcement) Encode() []byte { return wire.Marshal(a) }
+
+// Open reads a signed announcement and verifies that its Node signed it. Errors
+// are those of Decode, or a *Refusal with the code bad_signature.
+func Open(suite ident.Suite, s wire.Signed) (Announcement, error) {
+	a, err := Decode(s.Body)
+	if err != nil {
+		return Announcement{}, err
+	}
+	if !suite.Verify(a.Node, Tag, s.Body, s.Sig) {
+		return Announcement{}, refuse(wire.BadSignature, "announcement %d of %s about %s is not signed by it", a.Number, a.Node.Short(), a.Friend.Short())
+	}
+	return a, nil
+}

@@ -1,0 +1,151 @@
+package route
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"kula/money"
+	"kula/wire"
+)
+
+func TestApply(t *testing.T) {
+	at := func(number uint64, life int64, can money.Amount) Announcement {
+		return Announcement{Node: nodeID(1), Friend: nodeID(2), Number: number, Expires: noon + life, Entries: []Entry{{Currency: fst, CanReceive: can}}}
+	}
+	gone := func(number uint64, life int64) Announcement {
+		a := at(number, life, 0)
+		a.Entries = nil
+		return a
+	}
+	type step struct {
+		a       Announcement
+		at      int64 // after noon
+		changed bool
+		code    wire.Code
+	}
+	for _, c := range []struct {
+		name  string
+		steps []step
+	}{
+		{"newer replaces", []step{{at(1, hour, 10), 0, true, 0}, {at(5, hour, 20), 0, true, 0}}},
+		{"same again", []step{{at(1, hour, 10), 0, true, 0}, {at(1, hour, 10), 9, false, 0}}},                              // R5
+		{"older", []step{{at(2, hour, 10), 0, true, 0}, {at(1, hour, 10), 0, false, wire.BadSequence}}},                    // R5
+		{"same number, other figure", []step{{at(2, hour, 10), 0, true, 0}, {at(2, hour, 20), 0, false, wire.Conflict}}},   // R5
+		{"same number, other expiry", []step{{at(2, hour, 10), 0, true, 0}, {at(2, hour+1, 10), 0, false, wire.Conflict}}}, // R5
+		{"same number, withdrawn", []step{{at(2, hour, 10), 0, true, 0}, {gone(2, hour), 0, false, wire.Conflict}}},
+		{"expired", []step{{at(1, 5, 10), 5, false, wire.BadRequest}}}, // R4
+		{"last second", []step{{at(1, 5, 10), 4, true, 0}}},
+		{"lives a day", []step{{at(1, MaxLife, 10), 0, true, 0}}},
+		{"lives too long", []step{{at(1, MaxLife+1, 10), 0, false, wire.BadRequest}}},                                    // R4
+		{"withdrawn before it came", []step{{gone(7, hour), 0, true, 0}, {at(6, hour, 10), 0, false, wire.BadSequence}}}, // R5
+		{"played back after withdrawal", []step{ // R5
+			{at(1, 9*hour, 10), 0, true, 0},
+			{gone(2, hour), 1, true, 0},
+			{at(1, 9*hour, 10), 2 * hour, false, wire.BadSequence},
+		}},
+		{"played back after expiry", []step{ // R5
+			{at(1, 9*hour, 10), 0, true, 0},
+			{at(2, hour, 20), 1, true, 0},
+			{at(1, 9*hour, 10), 2 * hour, false, wire.BadSequence},
+			{at(3, 9*hour, 10), 2 * hour, true, 0},
+		}},
+		{"forgotten when all has expired", []step{{at(9, hour, 10), 0, true, 0}, {at(1, 5*hour, 10), 2 * hour, true, 0}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := NewGraph(0)
+			for i, s := range c.steps {
+				g.Expire(noon + s.at)
+				before := *g
+				changed, err := g.Apply(s.a, noon+s.at)
+				if s.code != 0 {
+					wantCode(t, err, s.code)
+					if before.count != g.count || len(before.nodes.items) != len(g.nodes.items) {
+						t.Fatalf("step %d changed the graph and failed", i)
+					}
+				} else if err != nil {
+					t.Fatalf("step %d: %v", i, err)
+				}
+				if changed != s.changed {
+					t.Fatalf("step %d: changed %v", i, changed)
+				}
+			}
+		})
+	}
+}
+
+func TestBothEnds(t *testing.T) { // R7
+	w := newWorld(t)
+	reach := func(want bool) {
+		t.Helper()
+		if _, err := w.g.Cheapest(ask(0, 1, 10)); (err == nil) != want {
+			t.Fatalf("%v, want a route: %v", err, want)
+		}
+	}
+	w.say(1, 0, entryOf(fst, 50, money.Fee{}))
+	reach(false) // the payer does not announce
+	w.say(0, 1, entryOf(eur, 50, money.Fee{}))
+	reach(false) // not in this currency
+	w.say(0, 1, entryOf(eur, 50, money.Fee{}), entryOf(fst, 0, money.Fee{}))
+	reach(true) // R3: 0 is enough
+	if _, err := w.g.Cheapest(ask(1, 0, 1)); err == nil {
+		t.Fatal("paid against a capacity of 0")
+	}
+	if n, a, e := w.g.Size(); n != 2 || a != 2 || e != 2 {
+		t.Fatalf("size %d, %d, %d", n, a, e)
+	}
+	w.say(0, 1)
+	reach(false) // withdrawn
+	w.say(0, 1, entryOf(fst, 0, money.Fee{}))
+	reach(true)
+	if ended := w.g.Expire(noon + hour - 1); ended != 0 {
+		t.Fatalf("%d ended early", ended)
+	}
+	if ended := w.g.Expire(noon + hour); ended != 2 {
+		t.Fatalf("%d ended, want 2", ended)
+	}
+	reach(false)
+}
+
+func TestGraphBounds(t *testing.T) { // R6
+	w := newWorld(t)
+	for i := range MaxFriends {
+		w.say(5000, i, entryOf(fst, 1, money.Fee{}))
+	}
+	a := Announcement{Node: nodeID(5000), Friend: nodeID(4000), Number: 1, Expires: noon + 1}
+	_, err := w.g.Apply(a, noon)
+	wantCode(t, err, wire.NotAllowed)
+	w.say(5000, 7) // a known friend is no new one
+	w.say(4000, 5000)
+
+	w.g.max = w.g.count
+	a.Node, a.Friend = nodeID(1), nodeID(2)
+	_, err = w.g.Apply(a, noon)
+	wantCode(t, err, wire.NotAllowed)
+}
+
+// TestForget: after everything has expired nothing is left, and numbers are used again.
+func TestForget(t *testing.T) {
+	g := NewGraph(0)
+	rng := rand.New(rand.NewPCG(1, 2))
+	now, most := noon, 0
+	for round := range 200 {
+		for range 20 {
+			a := Announcement{Node: nodeID(rng.IntN(2000)), Friend: nodeID(rng.IntN(2000)), Number: uint64(round), Expires: now + 1 + rng.Int64N(10), Entries: fullEntries(1 + rng.IntN(3))}
+			if a.Node != a.Friend {
+				if _, err := g.Apply(a, now); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		now++
+		g.Expire(now)
+		most = max(most, g.count)
+	}
+	if len(g.nodes.items) > 3*most || len(g.currencies.items) > 6 {
+		t.Fatalf("%d nodes and %d currencies numbered for %d announcements", len(g.nodes.items), len(g.currencies.items), most)
+	}
+	g.Expire(now + 20)
+	if n, a, e := g.Size(); n+a+e != 0 || len(g.currencies.index) != 0 || len(g.nodes.free) != len(g.nodes.items) {
+		t.Fatalf("left: %d nodes, %d announcements, %d edges, %d currencies", n, a, e, len(g.currencies.index))
+	}
+}

@@ -1,0 +1,261 @@
+package route
+
+import (
+	"strings"
+
+	"kula/ident"
+	"kula/money"
+	"kula/wire"
+)
+
+const (
+	// Version of these messages. A node leaves an index server of another version alone.
+	Version = 1
+	// MaxPublish is how many announcements one message carries: at their largest
+	// they fill two fifths of a message.
+	MaxPublish = 100
+	// MaxMessage bounds a message in bytes: the largest is a request with four
+	// full lists, 400 KiB.
+	MaxMessage = 1 << 20
+)
+
+// Kind is the first byte of a message.
+type Kind uint8
+
+// The kinds, append-only.
+const (
+	KindPing          Kind = 1
+	KindPong          Kind = 2
+	KindPublish       Kind = 3
+	KindPublishResult Kind = 4
+	KindQuery         Kind = 5
+	KindAnswer        Kind = 6
+)
+
+// Message is one of the structs below, by pointer.
+type Message interface {
+	Kind() Kind
+	check() error
+}
+
+// Ping asks whether anybody is there.
+type Ping struct {
+	_       struct{} `cbor:",toarray"`
+	Version uint32
+}
+
+// Pong answers a Ping.
+type Pong struct {
+	_       struct{} `cbor:",toarray"`
+	Version uint32
+}
+
+// Publish hands announcements in.
+type Publish struct {
+	_             struct{} `cbor:",toarray"`
+	Announcements []wire.Signed
+}
+
+// PublishResult answers a Publish. What is not a problem was accepted, or was known already.
+type PublishResult struct {
+	_        struct{} `cbor:",toarray"`
+	Accepted uint32
+	Problems []Problem // by Place, ascending
+}
+
+// Problem is the refusal of one announcement.
+type Problem struct {
+	_     struct{} `cbor:",toarray"`
+	Place uint32   // in Publish.Announcements, from 0
+	Code  wire.Code
+	Text  string
+}
+
+// Query asks for a route: the cheapest for Request.Amount; or with UpTo that for
+// the largest amount; or with Hops the price of that one.
+type Query struct {
+	_       struct{} `cbor:",toarray"`
+	Request Request
+	UpTo    bool
+	Hops    []ident.ID // every node after the payer; empty if UpTo
+}
+
+// Answer answers a Query.
+type Answer struct {
+	_       struct{}     `cbor:",toarray"`
+	Code    wire.Code    // wire.CodeNone if there is a route
+	Text    string       // why not
+	Fee     money.Amount // with the code fee_above_max: the cheapest
+	Route   Route        // empty if there is none
+	Unknown []uint32     // of Priced, ascending
+	Short   []uint32     // of Priced, ascending
+}
+
+// Refusal in the answer, nil if there is a route.
+func (a *Answer) Refusal() *Refusal {
+	if a.Code == wire.CodeNone {
+		return nil
+	}
+	return &Refusal{Code: a.Code, Text: a.Text, Fee: a.Fee}
+}
+
+// Kind of each message.
+func (*Ping) Kind() Kind          { return KindPing }
+func (*Pong) Kind() Kind          { return KindPong }
+func (*Publish) Kind() Kind       { return KindPublish }
+func (*PublishResult) Kind() Kind { return KindPublishResult }
+func (*Query) Kind() Kind         { return KindQuery }
+func (*Answer) Kind() Kind        { return KindAnswer }
+
+// EncodeMessage gives a message its bytes.
+func EncodeMessage(m Message) []byte { return append([]byte{byte(m.Kind())}, wire.Marshal(m)...) }
+
+// DecodeMessage reads one message and checks its form. Signatures in it are not
+// verified. Errors wrap wire.ErrForm or are of type *Refusal.
+func DecodeMessage(data []byte) (Message, error) {
+	if len(data) == 0 || len(data) > MaxMessage {
+		return nil, refuse(wire.BadRequest, "message of %d bytes, must be 1 to %d", len(data), MaxMessage)
+	}
+	m := blank(Kind(data[0]))
+	if m == nil {
+		return nil, refuse(wire.WrongVersion, "message of unknown kind %d; this is version %d", data[0], Version)
+	}
+	if err := wire.Unmarshal(data[1:], m); err != nil {
+		return nil, err
+	}
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func blank(k Kind) Message {
+	switch k {
+	case KindPing:
+		return new(Ping)
+	case KindPong:
+		return new(Pong)
+	case KindPublish:
+		return new(Publish)
+	case KindPublishResult:
+		return new(PublishResult)
+	case KindQuery:
+		return new(Query)
+	case KindAnswer:
+		return new(Answer)
+	}
+	return nil
+}
+
+func (*Ping) check() error { return nil }
+func (*Pong) check() error { return nil }
+
+func (p *Publish) check() error {
+	if len(p.Announcements) > MaxPublish {
+		return refuse(wire.BadRequest, "%d announcements in a message, at most %d", len(p.Announcements), MaxPublish)
+	}
+	for _, s := range p.Announcements {
+		if len(s.Body) > MaxAnnouncement {
+			return refuse(wire.BadRequest, "announcement of %d bytes, at most %d", len(s.Body), MaxAnnouncement)
+		}
+	}
+	return nil
+}
+
+func (p *PublishResult) check() error {
+	if len(p.Problems) > MaxPublish || p.Accepted > MaxPublish {
+		return refuse(wire.BadRequest, "%d accepted and %d problems, at most %d", p.Accepted, len(p.Problems), MaxPublish)
+	}
+	for i, q := range p.Problems {
+		if q.Place >= MaxPublish || i > 0 && q.Place <= p.Problems[i-1].Place || q.Code == wire.CodeNone {
+			return refuse(wire.BadRequest, "problem %d names announcement %d with code %d", i, q.Place, q.Code)
+		}
+		if err := checkText(q.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Query) check() error {
+	if q.UpTo && len(q.Hops) > 0 {
+		return refuse(wire.BadRequest, "query for the largest amount with %d hops given", len(q.Hops))
+	}
+	if len(q.Hops) > MaxHops {
+		return refuse(wire.BadRequest, "route of %d channels, at most %d", len(q.Hops), MaxHops)
+	}
+	if q.UpTo {
+		return q.Request.Check()
+	}
+	return q.Request.checkAmount()
+}
+
+func (a *Answer) check() error {
+	n := len(a.Route.Hops)
+	if n > MaxHops || len(a.Route.Amounts) != n || len(a.Route.Charges) != n || (n > 0) != (a.Code == wire.CodeNone) {
+		return refuse(wire.BadRequest, "answer %q with %d channels, %d amounts, %d charges, at most %d", a.Code, n, len(a.Route.Amounts), len(a.Route.Charges), MaxHops)
+	}
+	for _, list := range [][]uint32{a.Unknown, a.Short} {
+		for i, place := range list {
+			if int(place) >= n || i > 0 && place <= list[i-1] {
+				return refuse(wire.BadRequest, "answer points to channel %d of %d, or twice", place, n)
+			}
+		}
+	}
+	return checkText(a.Text)
+}
+
+func checkText(s string) error {
+	if err := wire.CleanText(s, wire.MaxText); err != nil {
+		return refuse(wire.BadRequest, "%v", err)
+	}
+	return nil
+}
+
+// Publish verifies announcements with suite and applies them, in order; now is in
+// unix seconds. One that is refused does not stop the others.
+func (g *Graph) Publish(suite ident.Suite, p *Publish, now int64) *PublishResult {
+	result := &PublishResult{}
+	for i, s := range p.Announcements {
+		a, err := Open(suite, s)
+		if err == nil {
+			_, err = g.Apply(a, now)
+		}
+		if err == nil {
+			result.Accepted++
+			continue
+		}
+		r := RefusalOf(err)
+		result.Problems = append(result.Problems, Problem{Place: uint32(i), Code: r.Code, Text: fit(r.Text)})
+	}
+	return result
+}
+
+// Answer searches what a query asks for.
+func (g *Graph) Answer(q *Query) *Answer {
+	var p Priced
+	var err error
+	switch {
+	case q.UpTo:
+		p.Route, err = g.UpTo(q.Request)
+	case len(q.Hops) > 0:
+		p, err = g.Price(q.Request, q.Hops)
+	default:
+		p.Route, err = g.Cheapest(q.Request)
+	}
+	if err != nil {
+		r := RefusalOf(err)
+		return &Answer{Code: r.Code, Text: fit(r.Text), Fee: r.Fee}
+	}
+	return &Answer{Route: p.Route, Unknown: p.Unknown, Short: p.Short}
+}
+
+// fit makes a text one that checkText accepts. A decoder's error may quote what a
+// stranger wrote.
+func fit(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), wire.MaxText)], "")
+	if checkText(s) != nil {
+		return "malformed"
+	}
+	return s
+}
