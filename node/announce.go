@@ -1,0 +1,155 @@
+package node
+
+import (
+	"kula/ident"
+	"kula/route"
+	"kula/wire"
+)
+
+// announced is what index servers were told about one friend.
+type announced struct {
+	entries []route.Entry
+	number  uint64
+	signed  wire.Signed
+	at      int64 // unix milliseconds
+	expires int64 // unix seconds
+}
+
+const (
+	// announceLife is how long an announcement counts, in seconds. It is renewed at half of it.
+	announceLife = 30 * 60
+	// announceEvery is the least time between two announcements about one friend, in milliseconds:
+	// under load the coarse figure may change with every payment.
+	announceEvery = 1000
+)
+
+// announce tells index servers what changed for the friends that were touched in this Step.
+func (n *Node) announce() {
+	for _, f := range n.order {
+		due := f.announceDue || f.said.expires != 0 && n.now/1000 >= f.said.expires-announceLife/2
+		if !due || f.tentative {
+			continue
+		}
+		entries := n.entries(f)
+		if equalEntries(entries, f.said.entries) && (f.said.expires == 0 || n.now/1000 < f.said.expires-announceLife/2) {
+			f.announceDue = false
+			continue
+		}
+		if n.now < f.said.at+announceEvery {
+			n.wakeAt(f.said.at + announceEvery)
+			f.announceDue = true
+			continue
+		}
+		n.publish(f, entries)
+	}
+}
+
+func (n *Node) publish(f *friend, entries []route.Entry) {
+	number := max(f.said.number+1, uint64(n.now))
+	expires := n.now/1000 + announceLife
+	signed, err := route.Sign(n.suite, route.Announcement{Node: n.me, Friend: f.id, Number: number, Expires: expires, Entries: entries})
+	if err != nil {
+		panic("node: " + err.Error())
+	}
+	f.said = announced{entries: entries, number: number, signed: signed, at: n.now, expires: expires}
+	if len(entries) == 0 {
+		f.said.expires = 0 // nothing to renew
+	}
+	f.announceDue = false
+	n.fx.Publish = append(n.fx.Publish, signed)
+	n.wakeAt((expires - announceLife/2) * 1000)
+}
+
+// entries is what may be carried from a friend to me: nothing while it is away.
+func (n *Node) entries(f *friend) []route.Entry {
+	if !f.open() || !f.ready() {
+		return nil
+	}
+	var list []route.Entry
+	for _, cur := range f.ch.Currencies() {
+		fig := f.ch.Figures(cur)
+		list = append(list, route.Entry{
+			Currency: cur, CanReceive: route.Coarse(max(0, min(fig.CanReceive, route.MaxCanReceive))), FeeBase: fig.FeeMine.Base, FeePpm: fig.FeeMine.Ppm,
+		})
+	}
+	return list
+}
+
+func equalEntries(a, b []route.Entry) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Currency != b[i].Currency || a[i].CanReceive != b[i].CanReceive || a[i].FeeBase != b[i].FeeBase || a[i].FeePpm != b[i].FeePpm {
+			return false
+		}
+	}
+	return true
+}
+
+// republish hands every announcement out again.
+func (n *Node) republish() {
+	for _, f := range n.order {
+		if !f.said.signed.None() && f.said.expires > n.now/1000 {
+			n.fx.Publish = append(n.fx.Publish, f.said.signed)
+		}
+	}
+}
+
+// withdraw takes every announcement back.
+func (n *Node) withdraw() {
+	for _, f := range n.order {
+		if len(f.said.entries) > 0 {
+			n.publish(f, nil)
+		}
+	}
+}
+
+// Announced says whether index servers know everything that this node would tell now.
+func (n *Node) Announced() bool {
+	for _, f := range n.order {
+		if !f.tentative && !equalEntries(n.entries(f), f.said.entries) {
+			return false
+		}
+	}
+	return true
+}
+
+// Class says how a session of an identity is to be treated.
+type Class int
+
+// The classes.
+const (
+	ClassStranger Class = iota
+	ClassFriend
+	ClassBlocked
+)
+
+// Class of an identity.
+func (n *Node) Class(id ident.ID) Class {
+	if n.blocked[id] {
+		return ClassBlocked
+	}
+	if f := n.friends[id]; f != nil && !f.tentative {
+		return ClassFriend
+	}
+	return ClassStranger
+}
+
+// Target is somebody to dial until a session is up.
+type Target struct {
+	ID        ident.ID
+	Addresses []string
+}
+
+// Dial lists whom to keep dialling: friends, hidden ones only while something is under way.
+func (n *Node) Dial() []Target {
+	var list []Target
+	for _, f := range n.order {
+		if f.tentative || n.blocked[f.id] || f.removed && f.idle() || len(f.addresses) == 0 {
+			continue
+		}
+		list = append(list, Target{f.id, append([]string{}, f.addresses...)})
+	}
+	return list
+}

@@ -1,0 +1,233 @@
+package node
+
+import (
+	"kula/credit"
+	"kula/pay"
+	"kula/wire"
+)
+
+// arrive handles a lock that a friend's accepted promise brought: carry it on, keep it, or give it back.
+func (n *Node) arrive(f *friend, l *credit.TheirLock) {
+	in := &incoming{part: l.Part}
+	f.in[l.Number] = in
+	n.markIn(f, l.Number)
+	duplicate := n.parts[l.Part].friend != nil
+	if !duplicate {
+		n.parts[l.Part] = place{f, l.Number}
+	}
+	b, err := pay.ParseBlob(l.Blob)
+	switch {
+	case err != nil:
+		f.ch.Cancel(l.Number, nil) // nobody to seal a reason to
+	case f.closing || f.removed || f.ch.TheirTerms.Closing:
+		n.giveBack(f, l.Number, &wire.Reason{Code: wire.ChannelClosed, Next: f.id, Currency: l.Currency})
+	case len(b.Hops) == 0:
+		n.collect(f, l, in, b, duplicate)
+	default:
+		n.carry(f, l, in, b, duplicate)
+	}
+	n.touch(f)
+}
+
+// arriveAgain handles a lock that was there before a restore and ends here.
+func (n *Node) arriveAgain(f *friend, l *credit.TheirLock) {
+	b, err := pay.ParseBlob(l.Blob)
+	if err != nil {
+		f.ch.Cancel(l.Number, nil)
+		n.markIn(f, l.Number)
+		return
+	}
+	n.collect(f, l, f.in[l.Number], b, false)
+}
+
+// carry locks a part towards its next hop, in the transaction that accepted it.
+func (n *Node) carry(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blob, duplicate bool) {
+	hop, inner := pay.Peel(b)
+	p := pay.Passage{Lock: &l.Lock, Hop: hop, Fee: f.ch.Granted().Line(l.Currency).Fee(), Duplicate: duplicate, Now: n.now}
+	next := n.friends[hop.Next]
+	if next != nil && !next.tentative && !next.removed && !next.pending && next != f {
+		p.Next, p.Online, p.Closing = next.ch, next.ready(), !next.open()
+	}
+	if reason := pay.Carry(&p); reason != nil {
+		n.giveBack(f, l.Number, reason)
+		return
+	}
+	own, err := next.ch.Lock(wire.Lock{Part: l.Part, Currency: l.Currency, Amount: hop.Amount, Condition: l.Condition, Blob: inner})
+	if err != nil {
+		n.giveBack(f, l.Number, &wire.Reason{Code: wire.ChannelFrozen, Next: next.id, Currency: l.Currency})
+		return
+	}
+	next.out[own.Number] = &outgoing{up: place{f, l.Number}, fee: l.Amount - hop.Amount}
+	in.onward, in.fee = place{next, own.Number}, l.Amount-hop.Amount
+	n.markOut(next, own.Number)
+	n.touch(next)
+}
+
+// giveBack cancels a lock of a friend's, with a reason that only the payer can read.
+func (n *Node) giveBack(f *friend, number uint64, r *wire.Reason) {
+	l := f.ch.TheirLock(number)
+	if l == nil {
+		return
+	}
+	r.At = n.me
+	var note []byte
+	if b, err := pay.ParseBlob(l.Blob); err == nil {
+		note = pay.SealReason(n.suite, b.Key, f.id, number, r)
+	}
+	n.cancel(f, number, note)
+}
+
+// cancel gives a lock of a friend's up; never one that was revealed.
+func (n *Node) cancel(f *friend, number uint64, note []byte) {
+	if in := f.in[number]; in == nil || len(in.preimages) > 0 || !f.ch.Cancel(number, note) {
+		return
+	}
+	n.markIn(f, number)
+	n.touch(f)
+}
+
+// cancelled: the friend gave up a lock of mine. The same transaction gives it back to where it came from.
+func (n *Node) cancelled(f *friend, l *credit.OwnLock, reason []byte) {
+	if !f.ch.Drop(l.Number) {
+		return
+	}
+	n.markOut(f, l.Number)
+	n.touch(f)
+	out := f.out[l.Number]
+	switch {
+	case out == nil:
+	case out.up.friend != nil:
+		n.cancel(out.up.friend, out.up.number, reason)
+	case out.payment != nil:
+		n.partReturned(out.payment, n.openReason(out.payment, reason))
+	}
+}
+
+// lockFailed: a queued lock of mine does not fit the limit any more and was taken back before any promise carried it.
+func (n *Node) lockFailed(f *friend, l *credit.OwnLock) {
+	out := f.out[l.Number]
+	n.dropOut(f, l.Number)
+	if out == nil {
+		return
+	}
+	r := pay.Within(f.ch, l.Currency, l.Amount)
+	if r == nil {
+		r = &wire.Reason{Code: wire.LimitReached, Next: f.id, Currency: l.Currency}
+	}
+	if out.up.friend != nil {
+		n.giveBack(out.up.friend, out.up.number, r)
+		return
+	}
+	if out.payment != nil {
+		r.At = n.me
+		n.partReturned(out.payment, r)
+	}
+}
+
+// reveal: the friend shows the preimages of a lock of mine. They go upstream at once; the preimage and my
+// fulfil are one transaction. A reveal after a saved cancel is ignored: first saved wins.
+func (n *Node) reveal(f *friend, m *wire.Reveal) {
+	l, out := f.ch.OwnLock(m.Number), f.out[m.Number]
+	if l == nil || out == nil || l.Opened == credit.Queued || l.End != credit.Open || !l.Condition.Met(m.Preimages) {
+		return
+	}
+	out.preimages = m.Preimages
+	f.ch.Fulfil(m.Number)
+	n.markOut(f, m.Number)
+	n.touch(f)
+	if up := out.up.friend; up != nil {
+		if in := up.in[out.up.number]; in != nil && len(in.preimages) == 0 && !up.ch.Cancelled(out.up.number) {
+			in.preimages, in.note = m.Preimages, m.Note
+			n.markIn(up, out.up.number)
+			if up.session != nil && up.session.heard && !up.session.dead {
+				n.fx.Pass = append(n.fx.Pass, Out{Session{up.id, up.session.number}, &wire.Reveal{Number: out.up.number, Preimages: m.Preimages, Note: m.Note}})
+			}
+		}
+	}
+	if out.payment != nil {
+		n.paid(out.payment, l, m)
+	}
+}
+
+// acknowledge: the payee's word that a lock arrived goes upstream, or is mine.
+func (n *Node) acknowledge(f *friend, m *wire.Acknowledge) {
+	l, out := f.ch.OwnLock(m.Number), f.out[m.Number]
+	if l == nil || out == nil || l.End != credit.Open || l.Opened == credit.Queued {
+		return
+	}
+	if out.payment != nil {
+		n.arrivedAt(out.payment, l, m.Note)
+		return
+	}
+	up := out.up.friend
+	if up == nil {
+		return
+	}
+	if in := up.in[out.up.number]; in != nil && len(in.preimages) == 0 {
+		in.arrived = m.Note
+		if up.session != nil && up.session.heard {
+			n.send(up, &wire.Acknowledge{Number: out.up.number, Note: m.Note})
+		}
+	}
+}
+
+// onward: an order of the payer goes on towards the payee, or is for me.
+func (n *Node) onward(f *friend, m *wire.Onward) {
+	l, in := f.ch.TheirLock(m.Number), f.in[m.Number]
+	if l == nil || in == nil || len(m.Note) == 0 {
+		return
+	}
+	if in.mine != nil {
+		n.ordered(in.mine, l, m.Note)
+		return
+	}
+	next := in.onward.friend
+	if next == nil {
+		return
+	}
+	out := next.out[in.onward.number]
+	own := next.ch.OwnLock(in.onward.number)
+	if out == nil || own == nil || own.End != credit.Open {
+		return
+	}
+	for i, note := range out.orders {
+		if note[0] == m.Note[0] {
+			out.orders = append(out.orders[:i], out.orders[i+1:]...)
+			break
+		}
+	}
+	if len(out.orders) >= 2 {
+		return // one to open, one to cancel: there is no third kind
+	}
+	out.orders = append(out.orders, m.Note)
+	if own.Opened != credit.Queued && next.session != nil && next.session.heard {
+		n.send(next, &wire.Onward{Number: own.Number, Note: m.Note})
+	}
+}
+
+func (n *Node) ordersOf(out *outgoing) [][]byte {
+	switch {
+	case out == nil:
+		return nil
+	case out.payment != nil:
+		return n.paymentOrders(out.payment)
+	}
+	return out.orders
+}
+
+// arrivedNote is the acknowledgement to repeat for an incoming lock: mine as payee, or the one that was passed to me.
+func (n *Node) arrivedNote(in *incoming, l *wire.Lock) []byte {
+	if in.mine != nil {
+		return n.sealArrived(in.mine, l)
+	}
+	return in.arrived
+}
+
+// ended: a lock of a friend's is gone from its promise.
+func (n *Node) ended(f *friend, l *credit.TheirLock, fulfilled bool) {
+	in := f.in[l.Number]
+	n.dropIn(f, l.Number)
+	if in != nil && in.mine != nil {
+		n.collected(in.mine, f, l, fulfilled)
+	}
+}

@@ -1,0 +1,262 @@
+package node
+
+import (
+	"slices"
+	"strings"
+
+	"kula/credit"
+	"kula/ident"
+	"kula/money"
+	"kula/wire"
+)
+
+// friend is another identity with whom this node has a channel.
+type friend struct {
+	id        ident.ID
+	key       string // id in z-base-32, the key of its records
+	name      string // what I call it; unique
+	addresses []string
+	pending   bool            // accepted its invitation and not heard from it yet
+	token     []byte          // the invitation's secret, while pending
+	wanted    []wire.Proposal // what the invitation said, while pending
+	removed   bool
+	closing   bool // I close
+	frozen    bool // the friend says that it froze the channel
+	problem   string
+	kept      []byte // what the friend gave me to keep
+	keptAt    uint64
+	lost      lost
+	tentative bool // an unknown key that claims to hold my promise; not saved
+
+	ch     *credit.Channel
+	in     map[uint64]*incoming
+	out    map[uint64]*outgoing
+	booked map[money.Currency]money.Amount
+
+	session     *session
+	proposal    *wire.Snapshot // an Agree of the friend, until I answer it
+	said        announced
+	announceDue bool
+	keepSent    int64 // when I last sent my heads to keep
+	touched     bool
+}
+
+// lost is where the restore of one channel stands.
+type lost uint8
+
+const (
+	whole   lost = iota
+	asking       // I want a snapshot
+	adopted      // I have it, and wait for the other friends
+)
+
+// session is what one live connection adds. Nothing of it is saved.
+type session struct {
+	number     uint64
+	heard      bool      // its hello was read
+	sent       wire.Mark // my newest promise that it holds or was sent
+	floor      credit.Floor
+	hello      uint64       // number of my terms in my hello
+	old        bool         // it runs an old copy: wait for its new epoch
+	asked      bool         // I asked for a snapshot
+	shown      int          // snapshots I sent
+	unaccepted *wire.Update // above the limit; judged again when that may have changed
+	dead       bool
+}
+
+// maxShown bounds the snapshots of one session: one for the asking, one for an epoch that started elsewhere.
+const maxShown = 4
+
+// incoming is what I know of a lock in a friend's promise.
+type incoming struct {
+	part      wire.PartID
+	onward    place // where I locked it on, zero if nowhere
+	mine      *collection
+	preimages []ident.Preimage // revealed: repeated until fulfilled
+	note      []byte           // sealed to the payer, goes with the reveal
+	fee       money.Amount     // what I keep of it when it was carried on
+	restored  bool             // was there before a restore
+	stuck     bool             // restored, and its onward friend has not come back yet
+	arrived   []byte           // the payee's acknowledgement, for the payer; not saved
+}
+
+// outgoing is what I know of a lock in my own promise.
+type outgoing struct {
+	up        place // where it came from, zero for my own payment
+	payment   *payment
+	fee       money.Amount     // what I keep of the lock it came from
+	preimages []ident.Preimage // known: the lock is being fulfilled
+	orders    [][]byte         // the payer's orders, for the payee; not saved
+}
+
+// ready says whether promises can be signed to the friend now.
+func (f *friend) ready() bool {
+	return f.session != nil && f.session.heard && !f.session.dead && !f.session.old && f.lost == whole && !f.pending && !f.tentative
+}
+
+// open says whether new locks may be carried between us.
+func (f *friend) open() bool {
+	return !f.closing && !f.removed && !f.frozen && f.ch.Fault == nil && !f.ch.TheirTerms.Closing && !f.pending
+}
+
+func (f *friend) state() FriendState {
+	switch {
+	case f.removed:
+		return Removed
+	case f.pending:
+		return Pending
+	case f.frozen || f.ch.Fault != nil:
+		return Frozen
+	case f.closing || f.ch.TheirTerms.Closing:
+		return Closed
+	}
+	return Opened
+}
+
+// idle says whether neither side owes or has locked anything.
+func (f *friend) idle() bool {
+	if len(f.in)+len(f.out) > 0 {
+		return false
+	}
+	for _, cur := range f.ch.Currencies() {
+		if f.ch.Figures(cur).Balance != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *Node) newFriend(id ident.ID) *friend {
+	return &friend{
+		id: id, key: id.String(), ch: credit.New(n.me, id),
+		in: map[uint64]*incoming{}, out: map[uint64]*outgoing{}, booked: map[money.Currency]money.Amount{},
+	}
+}
+
+func (n *Node) addFriend(f *friend) {
+	n.friends[f.id] = f
+	i, _ := slices.BinarySearchFunc(n.order, f.id, func(o *friend, id ident.ID) int { return slices.Compare(o.id[:], id[:]) })
+	n.order = slices.Insert(n.order, i, f)
+	n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
+}
+
+func (n *Node) dropFriend(f *friend) {
+	delete(n.friends, f.id)
+	n.order = slices.DeleteFunc(n.order, func(o *friend) bool { return o == f })
+}
+
+// uniqueName gives wish, or wish with a number, so that no two friends have one name.
+func (n *Node) uniqueName(wish string, self *friend) string {
+	wish = strings.TrimSpace(wish)
+	taken := func(s string) bool {
+		return s == "" || s == "me" || slices.ContainsFunc(n.order, func(f *friend) bool { return f != self && strings.EqualFold(f.name, s) })
+	}
+	if wish == "" && self != nil {
+		wish = self.id.Short()
+	}
+	if len(wish) > wire.MaxName-4 {
+		wish = strings.ToValidUTF8(wish[:wire.MaxName-4], "")
+	}
+	name := wish
+	for i := 2; taken(name); i++ {
+		name = wish + "-" + itoa(i)
+	}
+	return name
+}
+
+func itoa(i int) string {
+	if i < 10 {
+		return string(rune('0' + i))
+	}
+	return itoa(i/10) + itoa(i%10)
+}
+
+// nameOf is what I call an identity: my friend's name, "you" for myself, else the key's beginning.
+func (n *Node) nameOf(id ident.ID) string {
+	if id == n.me {
+		return "you"
+	}
+	if f := n.friends[id]; f != nil && f.name != "" {
+		return f.name
+	}
+	if id == (ident.ID{}) {
+		return ""
+	}
+	return id.Short() + "…"
+}
+
+// find a friend by unique name, key in any spelling, or the key's first 8 or more characters.
+func (n *Node) find(ref string) (*friend, *Error) {
+	ref = strings.TrimSpace(ref)
+	for _, f := range n.order {
+		if !f.tentative && strings.EqualFold(f.name, ref) && ref != "" {
+			return f, nil
+		}
+	}
+	if id, err := ident.ParseID(ref); err == nil {
+		if f := n.friends[id]; f != nil && !f.tentative {
+			return f, nil
+		}
+		return nil, refusal(wire.UnknownFriend, "%s is not a friend of yours. Invite them with: kula friend invite", id.Short()+"…")
+	}
+	var match []*friend
+	if len(ref) >= 8 {
+		for _, f := range n.order {
+			if !f.tentative && strings.HasPrefix(f.key, ref) {
+				match = append(match, f)
+			}
+		}
+	}
+	switch len(match) {
+	case 1:
+		return match[0], nil
+	case 0:
+		return nil, refusal(wire.UnknownFriend, "you have no friend %q. Your friends: %s", ref, n.friendNames())
+	}
+	return nil, refusal(wire.Conflict, "%d friends have keys that begin with %q; write more of the key", len(match), ref)
+}
+
+func (n *Node) friendNames() string {
+	var names []string
+	for _, f := range n.order {
+		if !f.removed && !f.tentative {
+			names = append(names, f.name)
+		}
+	}
+	if len(names) == 0 {
+		return "none yet"
+	}
+	slices.Sort(names)
+	if len(names) > 12 {
+		names = append(names[:12], "…")
+	}
+	return strings.Join(names, ", ")
+}
+
+// identity resolves who is to be paid: a friend, a key, or "me".
+func (n *Node) identity(ref string) (ident.ID, *Error) {
+	if strings.TrimSpace(ref) == "me" {
+		return n.me, nil
+	}
+	if id, err := ident.ParseID(strings.TrimSpace(ref)); err == nil {
+		return id, nil
+	}
+	f, e := n.find(ref)
+	if e != nil {
+		return ident.ID{}, e
+	}
+	return f.id, nil
+}
+
+// known is every currency that some channel of mine has.
+func (n *Node) known() []money.Currency {
+	var list []money.Currency
+	for _, f := range n.order {
+		list = append(list, f.ch.Currencies()...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// Currencies is every currency that the node knows, ascending.
+func (n *Node) Currencies() []money.Currency { return n.known() }

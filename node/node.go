@@ -1,0 +1,251 @@
+package node
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+
+	"kula/ident"
+	"kula/wire"
+)
+
+// Config is what a node is told at its start.
+type Config struct {
+	Name      string   // what friends see until they choose another
+	Addresses []string // where friends reach me
+	Restored  bool     // the identity came from its phrase: ask every friend what it holds
+}
+
+// Node is one member. It is used from one goroutine; see the package comment.
+type Node struct {
+	suite       ident.Suite
+	me          ident.ID
+	cfg         Config
+	self        self
+	friends     map[ident.ID]*friend
+	order       []*friend // by key
+	guests      map[ident.ID]uint64
+	blocked     map[ident.ID]bool
+	payments    map[wire.PaymentID]*payment
+	invoices    map[wire.InvoiceID]*invoice
+	invitations map[[16]byte]*invitation
+	parts       map[wire.PartID]place // open incoming locks
+	collecting  map[ident.BoxKey]*collection
+	queries     map[uint64]func(*Answered)
+	lastQuery   uint64
+	pairs       map[ident.ID]ident.SharedKey
+	now         int64
+	entropy     [32]byte
+	drawn       uint64
+	fx          Effects
+	dirty       map[recordKey]bool
+	touched     []*friend
+	wakes       []int64
+	due         int64 // when timers look again
+	stopped     bool
+}
+
+// self is what a node remembers of itself.
+type self struct {
+	_        struct{} `cbor:",toarray"`
+	BookSeq  uint64
+	BookHash [32]byte
+	Restored int64 // unix milliseconds of the newest restore, 0 for none
+	Waiting  bool  // a restore is under way: see restore.go
+}
+
+// place names a lock by the friend and its number.
+type place struct {
+	friend *friend
+	number uint64
+}
+
+// New is a node with nothing saved.
+func New(suite ident.Suite, cfg Config) *Node {
+	n := &Node{
+		suite: suite, me: suite.ID(), cfg: cfg,
+		friends: map[ident.ID]*friend{}, guests: map[ident.ID]uint64{}, blocked: map[ident.ID]bool{},
+		payments: map[wire.PaymentID]*payment{}, invoices: map[wire.InvoiceID]*invoice{},
+		invitations: map[[16]byte]*invitation{}, parts: map[wire.PartID]place{}, collecting: map[ident.BoxKey]*collection{},
+		queries: map[uint64]func(*Answered){}, pairs: map[ident.ID]ident.SharedKey{}, dirty: map[recordKey]bool{},
+	}
+	return n
+}
+
+// ID is the node's identity.
+func (n *Node) ID() ident.ID { return n.me }
+
+// Name is what friends see.
+func (n *Node) Name() string { return n.cfg.Name }
+
+// Step handles events in their order and says what must happen now. now is unix
+// milliseconds, entropy is 32 fresh random bytes.
+func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
+	n.now, n.entropy, n.drawn = max(now, n.now), entropy, 0
+	n.fx, n.wakes = Effects{}, n.wakes[:0]
+	if n.cfg.Restored && n.self.Restored == 0 {
+		n.beginRestore()
+	}
+	for _, e := range events {
+		n.handle(e)
+	}
+	n.endRestore()
+	n.retryUnaccepted()
+	n.sign()
+	if !n.stopped {
+		n.announce()
+	}
+	n.save()
+	for _, w := range n.wakes {
+		if n.fx.Wake == 0 || w < n.fx.Wake {
+			n.fx.Wake = w
+		}
+	}
+	return n.fx
+}
+
+func (n *Node) handle(e Event) {
+	switch e := e.(type) {
+	case Connected:
+		n.connected(e)
+	case Disconnected:
+		n.disconnected(e)
+	case Received:
+		n.received(e)
+	case Do:
+		n.command(e.ID, e.Command)
+	case Answered:
+		if then := n.queries[e.Query]; then != nil {
+			delete(n.queries, e.Query)
+			then(&e)
+		}
+	case Republish:
+		n.republish()
+	case Stop:
+		n.stopped = true
+		n.withdraw()
+	case Tick:
+	default:
+		panic("node: unknown event")
+	}
+	n.timers()
+}
+
+// draw gives fresh random bytes from the entropy of this Step.
+func (n *Node) draw(b []byte) {
+	for len(b) > 0 {
+		n.drawn++
+		h := sha256.Sum256(binary.BigEndian.AppendUint64(n.entropy[:], n.drawn))
+		b = b[copy(b, h[:]):]
+	}
+}
+
+func (n *Node) draw16() (b [16]byte) {
+	n.draw(b[:])
+	return b
+}
+
+func (n *Node) wakeAt(t int64) { n.wakes = append(n.wakes, t) }
+
+func (n *Node) tellFriend(f *friend) { n.fx.Tell = append(n.fx.Tell, Notice{Friend: n.friendView(f)}) }
+
+// touch says that a channel may have something to sign or announce.
+func (n *Node) touch(f *friend) {
+	if !f.touched {
+		f.touched = true
+		n.touched = append(n.touched, f)
+	}
+}
+
+func (n *Node) send(f *friend, m wire.Message) {
+	if f.session != nil {
+		n.fx.Send = append(n.fx.Send, Out{Session{f.id, f.session.number}, m})
+	}
+}
+
+func (n *Node) hangup(f *friend) {
+	if f.session != nil {
+		n.fx.Hangup = append(n.fx.Hangup, Session{f.id, f.session.number})
+		f.session.dead = true
+	}
+}
+
+// sign puts everything queued into promises: at most one a channel and Step, unless signing itself queues more.
+func (n *Node) sign() {
+	for len(n.touched) > 0 {
+		round := n.touched
+		n.touched = nil
+		slices.SortFunc(round, func(a, b *friend) int { return bytes.Compare(a.id[:], b.id[:]) })
+		for _, f := range round {
+			f.touched = false
+			n.signOne(f)
+		}
+	}
+}
+
+func (n *Node) signOne(f *friend) {
+	f.announceDue = true
+	if !f.ready() {
+		return
+	}
+	if less := f.ch.Renewal(); less != nil {
+		n.startEpoch(f, less)
+		return
+	}
+	if f.ch.AwaitsEpoch() || !f.ch.Pending() {
+		return
+	}
+	s := f.ch.Sign(n.suite, n.now)
+	for _, l := range s.Over {
+		n.lockFailed(f, l)
+	}
+	for _, l := range s.Fulfilled {
+		n.bookPaid(f, l)
+	}
+	for _, a := range s.Adds {
+		n.bookAdd(f, &a, -a.Amount)
+	}
+	n.signed(f)
+	n.send(f, f.ch.Since(f.session.sent))
+	f.session.sent = f.ch.MyMark()
+}
+
+// signed marks what the newest promise changed for saving.
+func (n *Node) signed(f *friend) {
+	seq := f.ch.Mine.Promise.Seq
+	n.markChannel(f)
+	for _, l := range f.ch.Mine.Locks {
+		if l.Opened == seq || l.Ended == seq {
+			n.markOut(f, l.Number)
+		}
+	}
+	for _, x := range f.ch.Mine.Cancels {
+		if x.Seq == seq {
+			n.markIn(f, x.Number)
+		}
+	}
+}
+
+// startEpoch signs the first promise of a new epoch: numbers that nobody has used, whatever this node has forgotten.
+func (n *Node) startEpoch(f *friend, less []wire.Less) {
+	epoch := max(f.ch.Mine.Promise.Epoch+1, uint64(n.now/1000))
+	f.ch.StartEpoch(n.suite, epoch, n.now, less)
+	n.saveWhole(f)
+	if f.session != nil {
+		n.send(f, f.ch.Since(f.session.sent))
+		f.session.sent = f.ch.MyMark()
+	}
+}
+
+// retryUnaccepted judges promises above the limit again: my limit or my debt may have grown.
+func (n *Node) retryUnaccepted() {
+	for _, f := range n.order {
+		if f.session == nil || f.session.unaccepted == nil {
+			continue
+		}
+		u := f.session.unaccepted
+		f.session.unaccepted = nil
+		n.judge(f, u)
+	}
+}

@@ -1,0 +1,234 @@
+package node
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"kula/ident"
+	"kula/money"
+	"kula/pay"
+	"kula/wire"
+)
+
+func sortBy[T any](list []T, key func(T) string) {
+	slices.SortStableFunc(list, func(a, b T) int { return bytes.Compare([]byte(key(a)), []byte(key(b))) })
+}
+
+// paymentView is a payment for people and scripts.
+func (n *Node) paymentView(p *payment) *PaymentView {
+	v := &PaymentView{
+		ID: p.id.String(), Payee: p.payee, PayeeName: n.bookName(p.payee), Amount: p.value, Fee: money.Value{Currency: p.value.Currency},
+		Parts: []PartView{}, Text: p.text, Created: p.created, PaidAt: p.paidAt,
+	}
+	if !p.invoice.None() {
+		v.Invoice = pay.InvoiceLink(p.invoice)
+	}
+	if len(p.route.Hops) > 0 && p.stage != stageReturned && p.stage != stageRoute {
+		v.Fee.Amount = p.route.Fee()
+		v.Parts = append(v.Parts, n.partView(p, p.route))
+	}
+	switch {
+	case p.stage == stagePaid:
+		v.State = Paid
+		if r := p.receipt(); r != nil {
+			v.Receipt = pay.ReceiptLink(r)
+		}
+	case p.stage == stageReturned:
+		v.State, v.Reason = Returned, p.told
+	case p.form == wire.FormHold && p.stage == stageArrived:
+		v.State = Held
+	default:
+		v.State, v.Waiting = Waiting, n.waitingView(p)
+	}
+	if p.form == wire.FormHold && (p.stage == stageReleased || p.stage == stagePaid) {
+		v.Release = pay.ReleaseLink(&wire.Release{Invoice: wire.InvoiceID(p.id), Payment: p.id, Preimage: n.suite.Preimage(p.salt)})
+	}
+	return v
+}
+
+// waitingView says whom a payment waits for: the friend it was handed to while that is away, else the payee.
+func (n *Node) waitingView(p *payment) *WaitingView {
+	w := &WaitingView{For: n.nameOf(p.payee), Since: p.since}
+	if p.stage == stageRoute {
+		w.For, w.Until = "a way to "+n.nameOf(p.payee), p.giveUp
+	}
+	if f := p.at.friend; f != nil && f.session == nil {
+		w.For = f.name
+	}
+	return w
+}
+
+// receipt is the proof of a paid payment, nil if there is none.
+func (p *payment) receipt() *wire.Receipt {
+	switch {
+	case p.stage != stagePaid:
+		return nil
+	case !p.invoice.None():
+		return &wire.Receipt{Payee: p.payee, Invoice: p.invoice, Preimages: p.preimage, PaidAt: p.paidAt}
+	case !p.received.None():
+		return &wire.Receipt{Payee: p.payee, Received: p.received, PaidAt: p.paidAt}
+	}
+	return nil
+}
+
+func savedPaymentOf(p *payment) *savedPayment {
+	s := &savedPayment{
+		ID: p.id, Salt: p.salt, Form: p.form, Payee: p.payee, Currency: p.value.Currency, Amount: p.value.Amount, MaxFee: p.maxFee,
+		Created: p.created, GiveUp: p.giveUp, Invoice: p.invoice, Hash: p.hash, Text: p.text, Fixed: p.fixed, Stage: uint8(p.stage),
+		Hops: p.route.Hops, Amounts: p.route.Amounts, Part: p.part, At: savedPlaces(p.at), Since: p.since,
+		Preimage: p.preimage, Received: p.received, PaidAt: p.paidAt, Tries: uint64(p.tries),
+	}
+	return s
+}
+
+func loadPayment(value []byte) (*payment, error) {
+	var s savedPayment
+	if err := wire.Unmarshal(value, &s); err != nil {
+		return nil, err
+	}
+	return &payment{
+		id: s.ID, salt: s.Salt, form: s.Form, payee: s.Payee, value: money.Value{Amount: s.Amount, Currency: s.Currency}, maxFee: s.MaxFee,
+		created: s.Created, giveUp: s.GiveUp, invoice: s.Invoice, hash: s.Hash, text: s.Text, fixed: s.Fixed, stage: stage(s.Stage),
+		route: pay.Route{Hops: s.Hops, Amounts: s.Amounts}, part: s.Part, since: s.Since,
+		preimage: s.Preimage, received: s.Received, paidAt: s.PaidAt, tries: int(s.Tries),
+	}, nil
+}
+
+// donePayment moves an ended payment to where it is only looked up.
+func (n *Node) donePayment(p *payment) {
+	delete(n.payments, p.id)
+	n.markPayment(p)
+	value, err := json.Marshal(n.paymentView(p))
+	if err != nil {
+		panic("node: " + err.Error())
+	}
+	n.fx.Save = append(n.fx.Save, Record{Kind: KindPaymentDone, Key: p.id.String(), Value: value})
+}
+
+// DecodePayment reads the record of an ended payment.
+func DecodePayment(record []byte) (*PaymentView, error) {
+	v := new(PaymentView)
+	return v, json.Unmarshal(record, v)
+}
+
+// Payments are those under way, the newest first.
+func (n *Node) Payments() []PaymentView {
+	list := []PaymentView{}
+	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(b[:], a[:]) }) {
+		list = append(list, *n.paymentView(n.payments[id]))
+	}
+	return list
+}
+
+// Payment finds one under way.
+func (n *Node) Payment(id wire.PaymentID) (*PaymentView, bool) {
+	if p := n.payments[id]; p != nil {
+		return n.paymentView(p), true
+	}
+	return nil, false
+}
+
+func (n *Node) invoiceView(i *invoice) *InvoiceView {
+	v := &InvoiceView{
+		ID: i.id.String(), URI: pay.InvoiceLink(i.signed), Amount: money.Value{Amount: i.Amount, Currency: i.Currency}, Memo: i.Memo,
+		Expires: i.Expires, Created: i.Created, Hold: i.Hold, State: i.state.String(), PaidAt: i.paidAt,
+	}
+	if i.payer != (ident.ID{}) {
+		v.Payer = i.payer.String()
+	}
+	return v
+}
+
+// tellInvoice says that an invoice changed; a paid one moves to where it is only looked up.
+func (n *Node) tellInvoice(i *invoice) {
+	v := n.invoiceView(i)
+	n.fx.Tell = append(n.fx.Tell, Notice{Invoice: v})
+	if i.state == pay.InvoicePaid || i.state == pay.InvoiceExpired {
+		n.doneInvoice(i, v)
+	}
+}
+
+func (n *Node) doneInvoice(i *invoice, v *InvoiceView) {
+	delete(n.invoices, i.id)
+	n.markInvoice(i)
+	value, err := json.Marshal(v)
+	if err != nil {
+		panic("node: " + err.Error())
+	}
+	n.fx.Save = append(n.fx.Save, Record{Kind: KindInvoiceDone, Key: i.id.String(), Value: value})
+}
+
+// DecodeInvoice reads the record of an ended invoice.
+func DecodeInvoice(record []byte) (*InvoiceView, error) {
+	v := new(InvoiceView)
+	return v, json.Unmarshal(record, v)
+}
+
+func loadInvoice(value []byte) (*invoice, error) {
+	var s savedInvoice
+	if err := wire.Unmarshal(value, &s); err != nil {
+		return nil, err
+	}
+	i := &invoice{signed: s.Signed, state: pay.InvoiceState(s.State), payer: s.Payer, paidAt: s.PaidAt}
+	if err := wire.Unmarshal(s.Signed.Body, &i.Invoice); err != nil {
+		return nil, err
+	}
+	i.id = i.ID(s.Signed)
+	return i, nil
+}
+
+// Invoices are those that can still be paid or were cancelled lately, the newest first.
+func (n *Node) Invoices() []InvoiceView {
+	list := []InvoiceView{}
+	for _, id := range slices.SortedFunc(maps.Keys(n.invoices), func(a, b wire.InvoiceID) int { return bytes.Compare(b[:], a[:]) }) {
+		list = append(list, *n.invoiceView(n.invoices[id]))
+	}
+	return list
+}
+
+// Invoice finds one of those.
+func (n *Node) Invoice(id wire.InvoiceID) (*InvoiceView, bool) {
+	if i := n.invoices[id]; i != nil {
+		return n.invoiceView(i), true
+	}
+	return nil, false
+}
+
+// timers does what has become due.
+func (n *Node) timers() {
+	if n.now < n.due {
+		n.wakeAt(n.due)
+		return
+	}
+	n.due = n.now + timerEvery
+	n.wakeAt(n.due)
+	for _, id := range slices.SortedFunc(maps.Keys(n.invoices), func(a, b wire.InvoiceID) int { return bytes.Compare(a[:], b[:]) }) {
+		i := n.invoices[id]
+		if n.now/1000 < i.Expires || i.from != nil {
+			continue
+		}
+		if i.state == pay.InvoiceOpen {
+			i.state = pay.InvoiceExpired
+		}
+		v := n.invoiceView(i)
+		n.fx.Tell = append(n.fx.Tell, Notice{Invoice: v})
+		n.doneInvoice(i, v)
+	}
+	for token, v := range n.invitations {
+		if n.now/1000 >= v.Expires {
+			delete(n.invitations, token)
+			n.markInvitation(token)
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
+		if p := n.payments[id]; p.catching && n.now >= p.giveUp {
+			p.catching = false
+			n.returned(p, &wire.Reason{Code: wire.CatchingUp, At: n.me, Next: p.payee, Currency: p.value.Currency})
+		}
+	}
+}
+
+// timerEvery is how often expiry is looked at, in milliseconds.
+const timerEvery = 1000

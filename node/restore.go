@@ -1,0 +1,398 @@
+package node
+
+import (
+	"kula/credit"
+	"kula/ident"
+	"kula/money"
+	"kula/pay"
+	"kula/wire"
+)
+
+// A restore begins when the identity came from its phrase, or when a friend holds a newer
+// promise of mine than I do: then this is an old copy. Every channel is asked for again, and
+// nothing is signed until all friends have answered, or for patience at the most; then each
+// channel goes on in a new epoch, and what was locked is linked up again.
+
+// patience is how long a restore waits for friends who do not come, in milliseconds (design §3).
+const patience = 30_000
+
+// oldCopy: a friend holds a newer promise of mine than I do.
+func (n *Node) oldCopy(f *friend) {
+	n.beginRestore()
+	n.ask(f)
+}
+
+// beginRestore asks for every channel again. While one is under way it only adds channels that are not yet asked for.
+func (n *Node) beginRestore() {
+	if !n.self.Waiting {
+		n.self.Waiting, n.self.Restored = true, n.now
+		n.markSelf()
+		for _, f := range n.order {
+			if f.lost == whole && !f.pending {
+				f.lost = asking
+				n.markFriend(f)
+				if f.session != nil && f.session.heard {
+					n.ask(f)
+				}
+			}
+		}
+	}
+	n.wakeAt(n.self.Restored + patience)
+}
+
+func (n *Node) ask(f *friend) {
+	if f.lost == whole {
+		f.lost = asking
+		n.markFriend(f)
+	}
+	if f.session != nil && !f.session.asked {
+		f.session.asked = true
+		n.send(f, &wire.Ask{})
+	}
+}
+
+// askOrResume is the hello of a friend whose channel is to be restored.
+func (n *Node) askOrResume(f *friend, h *wire.Hello) {
+	if h.Held.Seq == 0 && h.Mine.Seq == 0 && !f.tentative && f.ch.MyMark().Seq == 0 && f.ch.HeldMark().Seq == 0 && h.HeldTerms <= f.ch.Granted().Number {
+		f.lost = adopted // nothing was ever promised
+		return
+	}
+	if f.lost == asking {
+		n.ask(f)
+	}
+}
+
+// show answers an Ask.
+func (n *Node) show(f *friend) {
+	s := f.session
+	if s.shown >= maxShown || f.lost == asking || f.tentative {
+		return
+	}
+	s.shown++
+	s.old = true
+	snap := f.ch.Snapshot()
+	snap.Kept = f.kept
+	n.send(f, snap)
+}
+
+// snapshot adopts what a friend holds of our channel.
+func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
+	if f.lost != asking || !f.session.asked {
+		return
+	}
+	ch, err := credit.Adopt(n.suite, n.me, f.id, snap)
+	if err == nil && f.tentative && ch.Mine.Promise.Seq == 0 {
+		err = refusal(wire.UnknownFriend, "the snapshot shows no promise of mine")
+	}
+	if err == nil && !f.tentative && ch.MyMark().Before(f.ch.MyMark()) {
+		err = refusal(wire.BadSequence, "the snapshot is older than what I hold")
+	}
+	if err != nil {
+		f.problem = "its snapshot is of no use: " + err.Error()
+		n.refuse(f, 0, 0, err)
+		n.hangup(f)
+		n.tellFriend(f)
+		return
+	}
+	if f.tentative {
+		f.tentative = false
+		f.name = n.uniqueName(f.name, f)
+		if n.self.Restored == 0 {
+			n.beginRestore()
+		}
+		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
+	}
+	ch.Fault = f.ch.Fault
+	n.adopt(f, ch)
+	f.session.sent = ch.MyMark()
+	n.readKept(snap.Kept)
+}
+
+// adopt replaces a channel by what the friend showed; the book gets one opening row per currency that differs.
+func (n *Node) adopt(f *friend, ch *credit.Channel) {
+	n.forgetLocks(f)
+	f.ch, f.lost = ch, adopted
+	for _, l := range ch.Theirs.Locks {
+		n.parts[l.Part] = place{f, l.Number}
+		f.in[l.Number] = &incoming{part: l.Part, restored: true}
+	}
+	for _, l := range ch.Mine.Locks {
+		f.out[l.Number] = &outgoing{}
+	}
+	n.saveWhole(f)
+	n.bookOpening(f)
+	n.tellFriend(f)
+}
+
+// forgetLocks removes what is known of a channel's locks; payments and collections find theirs again in relink.
+func (n *Node) forgetLocks(f *friend) {
+	for number := range f.out {
+		n.dropOut(f, number)
+	}
+	for number, in := range f.in {
+		if in.mine != nil {
+			in.mine.forget(f, number)
+		}
+		n.dropIn(f, number)
+	}
+}
+
+// endRestore goes on once every friend has answered, or patience is over. Friends who come later go on at once.
+func (n *Node) endRestore() {
+	if n.self.Waiting {
+		over := n.now >= n.self.Restored+patience
+		wait := n.cfg.Restored && len(n.order) == 0
+		for _, f := range n.order {
+			wait = wait || f.lost == asking && !f.tentative
+		}
+		if wait && !over {
+			n.wakeAt(n.self.Restored + patience)
+			return
+		}
+		n.self.Waiting = false
+		n.markSelf()
+	}
+	resumed := false
+	for _, f := range n.order {
+		if f.lost == adopted {
+			n.resume(f)
+			resumed = true
+		}
+	}
+	if resumed {
+		n.relink()
+	}
+}
+
+// resume begins the new epoch of an adopted channel.
+func (n *Node) resume(f *friend) {
+	f.lost = whole
+	n.markFriend(f)
+	if f.ch.MyMark().Seq > 0 || f.ch.HeldMark().Seq > 0 {
+		n.startEpoch(f, f.ch.Renewal())
+	}
+	n.touch(f)
+	if f.session != nil && f.session.heard {
+		n.repeat(f)
+	}
+	n.tellFriend(f)
+}
+
+// relink finds, for every lock without a meaning, what it belongs to: incoming to outgoing by part and
+// condition, outgoing to a payment of mine by the ephemeral key that only I could have made.
+func (n *Node) relink() {
+	for _, f := range n.order {
+		if f.lost != whole {
+			continue
+		}
+		for _, l := range f.ch.Mine.Locks {
+			if out := f.out[l.Number]; out != nil && out.up.friend == nil && out.payment == nil {
+				n.relinkOut(f, l, out)
+			}
+		}
+	}
+	for _, f := range n.order {
+		if f.lost != whole {
+			continue
+		}
+		for _, l := range f.ch.Theirs.Locks {
+			if in := f.in[l.Number]; in != nil && in.restored && in.onward.friend == nil && in.mine == nil && !f.ch.Cancelled(l.Number) {
+				n.relinkIn(f, l, in)
+			}
+		}
+	}
+	for _, f := range n.order {
+		if f.lost != whole {
+			continue
+		}
+		for _, number := range f.ch.Theirs.Cancels {
+			if l := f.ch.OwnLock(number); l != nil && l.End == credit.Open {
+				n.cancelled(f, l, nil)
+			}
+		}
+	}
+	n.orphans()
+}
+
+func (n *Node) relinkOut(f *friend, l *credit.OwnLock, out *outgoing) {
+	at := n.parts[l.Part]
+	if at.friend != nil {
+		if in := at.friend.ch.TheirLock(at.number); in != nil && in.Condition.ID() == l.Condition.ID() {
+			if b, err := pay.ParseBlob(in.Blob); err == nil && len(b.Hops) > 0 {
+				out.up, out.fee = at, in.Amount-l.Amount
+				at.friend.in[at.number].onward, at.friend.in[at.number].fee = place{f, l.Number}, in.Amount-l.Amount
+				at.friend.in[at.number].stuck = false
+				n.markOut(f, l.Number)
+				n.markIn(at.friend, at.number)
+				return
+			}
+		}
+	}
+	n.adoptPayment(f, l, out)
+}
+
+// relinkIn: an incoming lock that no outgoing one belongs to. It is given back only if its next hop's
+// channel is whole, for then it was never locked onward.
+func (n *Node) relinkIn(f *friend, l *credit.TheirLock, in *incoming) {
+	b, err := pay.ParseBlob(l.Blob)
+	if err == nil && len(b.Hops) > 0 {
+		next := n.friends[b.Hops[0].Next]
+		if in.stuck = next == nil || next.lost != whole; in.stuck {
+			return
+		}
+		n.giveBack(f, l.Number, &wire.Reason{Code: wire.CatchingUp, Next: next.id, Currency: l.Currency})
+		return
+	}
+	n.arriveAgain(f, l)
+}
+
+// bookOpening adds what the book lacks of a channel.
+func (n *Node) bookOpening(f *friend) {
+	for _, cur := range f.ch.Currencies() {
+		balance := f.ch.Theirs.Promise.Line(cur).Owed - f.ch.Mine.Promise.Line(cur).Owed
+		if start := f.ch.Theirs.Promise.Start; start != nil && f.ch.Mine.Promise.Ack.Before(f.ch.HeldMark()) {
+			balance += lessOf(start.Less, cur) // my own half of a renewal is still to come
+		}
+		if change := balance - f.booked[cur]; change != 0 {
+			n.book(Row{Kind: RowOpening, Friend: f.id, Counterparty: f.id, Name: f.name, Currency: cur, Change: change, Text: "balance after a restore"}, f)
+		}
+	}
+}
+
+// Heads are what a restore needs beyond the phrase: whom to ask and what they must show at least.
+// They are sealed with a key that only this identity has.
+func (n *Node) Heads() []byte {
+	h := wire.Heads{Time: n.now}
+	for _, f := range n.order {
+		if f.tentative || f.pending || len(h.List) == maxHeads {
+			continue
+		}
+		h.List = append(h.List, wire.Head{
+			Friend: f.id, Name: f.name, Addresses: f.addresses[:min(len(f.addresses), 3)],
+			Mine: f.ch.MyMark(), Theirs: f.ch.HeldMark(), Terms: f.ch.Granted().Number,
+		})
+	}
+	plain := wire.Marshal(&h)
+	var salt ident.Salt
+	digest := ident.HashOf(plain)
+	copy(salt[:], digest[:])
+	return append(salt[:], ident.Seal(n.headsKey(salt), "heads", plain)...)
+}
+
+// maxHeads keeps the sealed heads below wire.MaxKept.
+const maxHeads = 150
+
+func (n *Node) headsKey(salt ident.Salt) ident.SharedKey {
+	secret := n.suite.Secret("heads")
+	return ident.SharedKey(ident.HashOf([]byte("kula/heads/1"), secret[:], salt[:]))
+}
+
+// OpenHeads reads sealed heads of this identity.
+func (n *Node) openHeads(sealed []byte) *wire.Heads {
+	if len(sealed) < 16 {
+		return nil
+	}
+	salt := ident.Salt(sealed[:16])
+	plain, ok := ident.Open(n.headsKey(salt), "heads", sealed[16:])
+	if !ok {
+		return nil
+	}
+	h := new(wire.Heads)
+	if wire.Unmarshal(plain, h) != nil {
+		return nil
+	}
+	return h
+}
+
+// readKept learns from heads that I once gave away whom else to ask.
+func (n *Node) readKept(sealed []byte) {
+	h := n.openHeads(sealed)
+	if h == nil {
+		return
+	}
+	for _, head := range h.List {
+		if head.Friend == n.me || n.friends[head.Friend] != nil || n.blocked[head.Friend] {
+			continue
+		}
+		f := n.newFriend(head.Friend)
+		f.name, f.addresses, f.lost = n.uniqueName(head.Name, f), head.Addresses, asking
+		n.addFriend(f)
+		n.markFriend(f)
+		n.markChannel(f)
+	}
+}
+
+// keepHeads gives the friend my heads to keep, at most once in a while.
+func (n *Node) keepHeads(f *friend) {
+	if n.self.Waiting || f.keepSent != 0 && n.now-f.keepSent < keepEvery {
+		return
+	}
+	f.keepSent = n.now
+	n.send(f, &wire.Keep{Number: uint64(n.now), Blob: n.Heads()})
+}
+
+// keepEvery is how often a friend gets my heads, in milliseconds: they only guard against a friend
+// who shows an old copy, and the friends and their addresses change slowly.
+const keepEvery = 10 * 60_000
+
+func (n *Node) keep(f *friend, k *wire.Keep) {
+	if k.Number <= f.keptAt || len(k.Blob) > wire.MaxKept {
+		return
+	}
+	f.keptAt, f.kept = k.Number, k.Blob
+	n.markFriend(f)
+}
+
+func lessOf(list []wire.Less, cur money.Currency) money.Amount {
+	for _, l := range list {
+		if l.Currency == cur {
+			return l.Amount
+		}
+	}
+	return 0
+}
+
+// adoptPayment makes a lock of mine that came from nowhere my own payment again: its blob's ephemeral key is
+// one that only I could have made, and so I can open the box that I sealed to the payee.
+func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
+	b, err := pay.ParseBlob(l.Blob)
+	if err != nil {
+		return
+	}
+	r := pay.Route{Hops: []ident.ID{f.id}, Amounts: []money.Amount{l.Amount}}
+	for _, h := range b.Hops {
+		r.Hops, r.Amounts = append(r.Hops, h.Next), append(r.Amounts, h.Amount)
+	}
+	payee := r.Hops[len(r.Hops)-1]
+	sealed, err := pay.AsPayer(n.suite, b.Salt, payee)
+	if err != nil || sealed.Key != b.Key {
+		return // somebody else's: its incoming lock may come back with another friend
+	}
+	box, err := sealed.OpenBox(b, l.Part)
+	if err != nil {
+		return
+	}
+	p := n.payments[box.Payment]
+	if p == nil {
+		p = &payment{
+			id: box.Payment, salt: b.Salt, form: box.Form, payee: payee, value: money.Value{Amount: box.Total, Currency: box.Currency},
+			created: n.now, giveUp: n.now, invoice: box.Invoice, text: box.Text, hash: l.Condition.Hashes[0],
+		}
+		n.payments[p.id] = p
+	}
+	p.salt, p.route, p.part, p.at = b.Salt, r, l.Part, place{f, l.Number}
+	out.payment = p
+	n.markOut(f, l.Number)
+	n.stage(p, stageLocked)
+}
+
+// orphans are payments whose lock is gone after a restore: whether they were paid is not known here.
+// They wait until the user asks the payee and cancels them.
+func (n *Node) orphans() {
+	for _, p := range n.payments {
+		if f := p.at.friend; f != nil && f.lost == whole && (f.out[p.at.number] == nil || f.out[p.at.number].payment != p) {
+			p.at = place{}
+			n.markPayment(p)
+		}
+	}
+}

@@ -1,0 +1,391 @@
+package node
+
+import (
+	"errors"
+
+	"kula/credit"
+	"kula/ident"
+	"kula/wire"
+)
+
+// connected begins a session: both sides say hello at once.
+func (n *Node) connected(e Connected) {
+	if n.blocked[e.Peer] {
+		n.fx.Hangup = append(n.fx.Hangup, Session{e.Peer, e.Session})
+		return
+	}
+	f := n.friends[e.Peer]
+	if f == nil {
+		n.guests[e.Peer] = e.Session // a stranger speaks first
+		return
+	}
+	if f.session != nil && f.session.number > e.Session {
+		return
+	}
+	n.openSession(f, e.Session)
+}
+
+func (n *Node) openSession(f *friend, number uint64) {
+	f.session = &session{number: number, hello: f.ch.Granted().Number}
+	h := &wire.Hello{
+		Version: wire.Version, Mine: f.ch.MyMark(), Held: f.ch.HeldMark(), HeldTerms: f.ch.TheirTerms.Number,
+		Restored: f.lost == asking, Name: n.cfg.Name, Addresses: n.cfg.Addresses, Token: f.token,
+	}
+	if k := len(f.ch.MyTerms); k > 0 {
+		h.Terms = f.ch.MyTerms[k-1].Signed
+	}
+	n.send(f, h)
+}
+
+func (n *Node) disconnected(e Disconnected) {
+	if n.guests[e.Peer] == e.Session {
+		delete(n.guests, e.Peer)
+	}
+	f := n.friends[e.Peer]
+	if f == nil || f.session == nil || f.session.number != e.Session {
+		return
+	}
+	f.session = nil
+	if f.tentative {
+		n.dropFriend(f)
+		return
+	}
+	n.touch(f)
+	n.tellFriend(f)
+}
+
+func (n *Node) received(e Received) {
+	f := n.friends[e.Peer]
+	if f == nil || f.session == nil {
+		if n.guests[e.Peer] == e.Session && e.Session != 0 {
+			n.guest(e)
+		}
+		return
+	}
+	if f.session.number != e.Session || f.session.dead {
+		return
+	}
+	if h, ok := e.Message.(*wire.Hello); ok {
+		if !f.session.heard {
+			n.hello(f, h)
+		}
+		return
+	}
+	if !f.session.heard {
+		if r, ok := e.Message.(*wire.Refused); ok && f.pending {
+			n.turnedDown(f, r)
+			return
+		}
+		n.hangup(f)
+		return
+	}
+	n.message(f, e.Message)
+}
+
+func (n *Node) message(f *friend, m wire.Message) {
+	switch m := m.(type) {
+	case *wire.Update:
+		n.judge(f, m)
+	case *wire.NewTerms:
+		n.newTerms(f, m.Terms)
+	case *wire.Reveal:
+		n.reveal(f, m)
+	case *wire.Acknowledge:
+		n.acknowledge(f, m)
+	case *wire.Onward:
+		n.onward(f, m)
+	case *wire.Ask:
+		n.show(f)
+	case *wire.Snapshot:
+		n.snapshot(f, m)
+	case *wire.Refused:
+		n.refused(f, m)
+	case *wire.Keep:
+		n.keep(f, m)
+	case *wire.Agree:
+		n.proposed(f, &m.Snapshot)
+	}
+}
+
+// guest handles the first word of a stranger: it brings an invitation's token, or claims to hold my promise.
+func (n *Node) guest(e Received) {
+	h, ok := e.Message.(*wire.Hello)
+	delete(n.guests, e.Peer)
+	if !ok {
+		n.fx.Hangup = append(n.fx.Hangup, Session{e.Peer, e.Session})
+		return
+	}
+	f, err := n.admit(e.Peer, h)
+	if err != nil {
+		to := Session{e.Peer, e.Session}
+		n.fx.Send = append(n.fx.Send, Out{to, &wire.Refused{Code: uint64(err.Code), Text: clip(err.Text, wire.MaxText)}})
+		n.fx.Hangup = append(n.fx.Hangup, to)
+		return
+	}
+	n.openSession(f, e.Session)
+	n.hello(f, h)
+}
+
+func (n *Node) admit(id ident.ID, h *wire.Hello) (*friend, *Error) {
+	if len(h.Token) > 0 {
+		return n.redeemInvitation(id, h)
+	}
+	if h.Held.Seq > 0 { // spec C-45: an unknown key that shows my own signed promise is a friend again
+		f := n.newFriend(id)
+		f.tentative, f.lost = true, asking
+		n.addFriend(f)
+		return f, nil
+	}
+	return nil, refusal(wire.UnknownFriend, "no friend of this node and no invitation")
+}
+
+// hello compares what both sides hold (spec C-30 to C-35).
+func (n *Node) hello(f *friend, h *wire.Hello) {
+	s := f.session
+	if h.Version != wire.Version {
+		f.problem = "it speaks version " + itoa(int(h.Version)) + " of the protocol, this node speaks " + itoa(wire.Version)
+		n.send(f, &wire.Refused{Code: uint64(wire.WrongVersion), Text: "this node speaks version " + itoa(wire.Version)})
+		n.hangup(f)
+		return
+	}
+	s.heard = true
+	s.floor = credit.Floor{After: h.Mine, Terms: s.hello}
+	n.learn(f, h)
+	if !h.Terms.None() {
+		n.newTerms(f, h.Terms)
+	}
+	switch {
+	case f.lost != whole:
+		n.askOrResume(f, h)
+	case f.ch.MyMark().Before(h.Held):
+		n.oldCopy(f)
+	case h.Restored || h.Mine.Before(f.ch.HeldMark()):
+		s.old = true // it will ask
+	default:
+		s.sent = h.Held
+		if s.sent != f.ch.MyMark() {
+			n.send(f, f.ch.Since(s.sent))
+			s.sent = f.ch.MyMark()
+		}
+		n.repeat(f)
+	}
+	n.touch(f)
+	n.tellFriend(f)
+}
+
+func (n *Node) learn(f *friend, h *wire.Hello) {
+	changed := false
+	if f.pending {
+		f.pending, f.token, f.problem, changed = false, nil, "", true
+	}
+	if f.name == "" && !f.tentative {
+		f.name, changed = n.uniqueName(h.Name, f), true
+	}
+	for _, a := range h.Addresses {
+		changed = f.learnAddress(a, false) || changed
+	}
+	if changed && !f.tentative {
+		n.markFriend(f)
+		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
+	}
+}
+
+// learnAddress remembers where a friend can be reached; what I was told by my user comes first.
+func (f *friend) learnAddress(a string, first bool) bool {
+	for i, known := range f.addresses {
+		if known == a {
+			if !first || i == 0 {
+				return false
+			}
+			f.addresses = append(f.addresses[:i], f.addresses[i+1:]...)
+			break
+		}
+	}
+	if first {
+		f.addresses = append([]string{a}, f.addresses...)
+	} else {
+		f.addresses = append(f.addresses, a)
+	}
+	if len(f.addresses) > wire.MaxAddresses {
+		f.addresses = f.addresses[:wire.MaxAddresses]
+	}
+	return true
+}
+
+// repeat says again what waits for an answer: reveals and acknowledgements to the friend as debtor, orders to it as creditor.
+func (n *Node) repeat(f *friend) {
+	for _, l := range f.ch.Theirs.Locks {
+		in := f.in[l.Number]
+		if in == nil {
+			continue
+		}
+		if len(in.preimages) > 0 {
+			n.send(f, &wire.Reveal{Number: l.Number, Preimages: in.preimages, Note: in.note})
+		} else if note := n.arrivedNote(in, &l.Lock); note != nil {
+			n.send(f, &wire.Acknowledge{Number: l.Number, Note: note})
+		}
+	}
+	for _, l := range f.ch.Mine.Locks {
+		if l.Opened == credit.Queued || l.End != credit.Open {
+			continue
+		}
+		for _, note := range n.ordersOf(f.out[l.Number]) {
+			n.send(f, &wire.Onward{Number: l.Number, Note: note})
+		}
+	}
+	n.keepHeads(f)
+}
+
+func (n *Node) newTerms(f *friend, s wire.Signed) {
+	news, err := f.ch.AcceptTerms(n.suite, s)
+	if err != nil {
+		n.refuse(f, 0, 0, err)
+		n.hangup(f)
+		return
+	}
+	if news && !f.tentative {
+		n.markChannel(f)
+		n.touch(f)
+		n.tellFriend(f)
+	}
+}
+
+// judge accepts a promise, or answers why not.
+func (n *Node) judge(f *friend, u *wire.Update) {
+	if f.lost != whole || f.tentative {
+		return
+	}
+	step, err := f.ch.Judge(n.suite, u, f.session.floor)
+	var fault *credit.Fault
+	var no *credit.Refusal
+	switch {
+	case errors.As(err, &fault):
+		n.freeze(f, fault)
+	case errors.As(err, &no):
+		n.notAccepted(f, u, no)
+	case err == nil && !step.Same:
+		n.accept(f, step)
+	}
+}
+
+func (n *Node) notAccepted(f *friend, u *wire.Update, no *credit.Refusal) {
+	var p wire.Promise
+	_ = wire.Unmarshal(u.Promise.Body, &p) // zero numbers where even the form is wrong
+	switch {
+	case no.Code == wire.BadSequence:
+		return // older than what I hold: nothing to do
+	case no.Code == wire.LimitReached:
+		f.session.unaccepted = u
+		if f.problem == no.Error() {
+			return
+		}
+		f.problem = no.Error()
+		n.refuse(f, p.Epoch, p.Seq, no)
+		n.tellFriend(f)
+		return
+	case no.Code == wire.BadBase && p.Start != nil && f.session.shown < maxShown:
+		n.refuse(f, p.Epoch, p.Seq, no)
+		f.session.old = true // it starts from a copy older than what I hold
+		return
+	}
+	n.refuse(f, p.Epoch, p.Seq, no)
+	n.hangup(f)
+}
+
+func (n *Node) refuse(f *friend, epoch, seq uint64, err error) {
+	code := wire.BadRequest
+	var no *credit.Refusal
+	if errors.As(err, &no) {
+		code = no.Code
+	}
+	n.send(f, &wire.Refused{Epoch: epoch, Seq: seq, Code: uint64(code), Text: clip(err.Error(), wire.MaxText)})
+}
+
+// refused is my friend's no to a promise of mine.
+func (n *Node) refused(f *friend, r *wire.Refused) {
+	switch wire.Code(r.Code) {
+	case wire.ChannelFrozen:
+		if !f.frozen {
+			f.frozen = true
+			n.markFriend(f)
+		}
+	case wire.BadBase:
+		if f.ch.AwaitsEpoch() && f.lost == whole && f.ch.Fault == nil {
+			f.lost = asking
+			n.beginRestore()
+			n.ask(f)
+		}
+	}
+	f.problem = "it refused: " + wire.Code(r.Code).String() + ": " + r.Text
+	n.tellFriend(f)
+}
+
+// freeze keeps the evidence and stops new debt; what is locked ends properly.
+func (n *Node) freeze(f *friend, fault *credit.Fault) {
+	if f.ch.Fault == nil {
+		f.ch.Fault = fault
+		n.markChannel(f)
+	}
+	evidence := fault.Encode()
+	h := ident.HashOf(evidence)
+	n.fx.Save = append(n.fx.Save, Record{Kind: KindFault, Key: f.key + "/" + h.String()[:16], Value: evidence})
+	n.send(f, &wire.Refused{Code: uint64(wire.ChannelFrozen), Text: clip(fault.Error(), wire.MaxText)})
+	n.touch(f)
+	n.tellFriend(f)
+}
+
+// accept applies a step and does what it triggers, in one transaction.
+func (n *Node) accept(f *friend, step *credit.Step) {
+	thaws := step.Epoch && f.ch.AwaitsEpoch()
+	cancelled := make([]*credit.OwnLock, len(step.Cancelled))
+	for i, x := range step.Cancelled {
+		cancelled[i] = f.ch.OwnLock(x.Number)
+	}
+	for _, number := range f.ch.Accept(step) {
+		n.dropOut(f, number)
+	}
+	n.markChannel(f)
+	n.touch(f)
+	f.problem = ""
+	if step.Epoch {
+		f.session.old = false
+		if thaws && f.ch.Acked() == f.ch.MyMark() {
+			f.ch.Fault, f.frozen = nil, false
+			n.markFriend(f)
+		}
+		n.repeat(f)
+		n.tellFriend(f)
+	}
+	for _, l := range step.Fulfilled {
+		n.bookReceived(f, l)
+		n.ended(f, l, true)
+	}
+	for _, l := range step.Dropped {
+		n.ended(f, l, false)
+	}
+	for _, a := range step.Adds {
+		n.bookAdd(f, &a, a.Amount)
+	}
+	for i, x := range step.Cancelled {
+		if cancelled[i] != nil {
+			n.cancelled(f, cancelled[i], x.Reason)
+		}
+	}
+	for _, l := range step.Locks {
+		n.arrive(f, l)
+	}
+	if len(step.Adds) > 0 {
+		n.tellFriend(f)
+	}
+}
+
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	cut := limit
+	for cut > 0 && s[cut]&0xc0 == 0x80 {
+		cut--
+	}
+	return s[:cut]
+}
