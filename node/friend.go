@@ -26,7 +26,8 @@ type friend struct {
 	kept      []byte // what the friend gave me to keep
 	keptAt    uint64
 	lost      lost
-	tentative bool // an unknown key that claims to hold my promise; not saved
+	above     uint64 // epochs up to this one may have been used by what I forgot
+	tentative bool   // an unknown key that claims to hold my promise; not saved
 
 	ch     *credit.Channel
 	in     map[uint64]*incoming

@@ -63,7 +63,7 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 		return nil, refusal(wire.Blocked, "you have blocked %s. Unblock them first", i.From.Short()+"…")
 	case n.now/1000 >= i.Expires:
 		return nil, refusal(wire.InvitationExpired, "the invitation has expired; ask %s for a new one", i.Name)
-	case f != nil && !f.removed && !f.pending && !f.tentative:
+	case f != nil && f.state() == Opened && !f.tentative:
 		return nil, refusal(wire.AlreadyFriend, "%s is your friend already. Change what you let them owe with: kula friend limit", f.name)
 	}
 	for _, v := range c.Give {
@@ -104,9 +104,7 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 	n.markFriend(f)
 	n.markChannel(f)
 	n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
-	if f.session != nil {
-		n.openSession(f, f.session.number)
-	}
+	n.hangup(f) // the next session's hello brings the token
 	n.tellFriend(f)
 	return n.friendView(f), nil
 }
@@ -177,10 +175,8 @@ func (n *Node) acceptProposal(f *friend) *Error {
 	if err != nil {
 		return refusal(wire.BadRequest, "the proposal of %s is of no use: %v", f.name, err)
 	}
-	epoch := f.ch.Mine.Promise.Epoch
 	f.proposal, f.frozen = nil, false
 	n.adopt(f, ch)
-	f.ch.Mine.Promise.Epoch = max(f.ch.Mine.Promise.Epoch, epoch)
 	if f.session != nil {
 		f.session.sent = ch.MyMark()
 	}

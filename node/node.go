@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"kula/ident"
+	"kula/pay"
 	"kula/wire"
 )
 
@@ -31,7 +32,8 @@ type Node struct {
 	invoices    map[wire.InvoiceID]*invoice
 	invitations map[[16]byte]*invitation
 	parts       map[wire.PartID]place // open incoming locks
-	collecting  map[ident.BoxKey]*collection
+	collecting  map[claimKey]*collection
+	boxes       boxes
 	queries     map[uint64]func(*Answered)
 	lastQuery   uint64
 	pairs       map[ident.ID]ident.SharedKey
@@ -41,6 +43,7 @@ type Node struct {
 	fx          Effects
 	dirty       map[recordKey]bool
 	touched     []*friend
+	changed     map[wire.PaymentID]*payment // to be told of at the end of the Step
 	wakes       []int64
 	due         int64 // when timers look again
 	stopped     bool
@@ -67,8 +70,10 @@ func New(suite ident.Suite, cfg Config) *Node {
 		suite: suite, me: suite.ID(), cfg: cfg,
 		friends: map[ident.ID]*friend{}, guests: map[ident.ID]uint64{}, blocked: map[ident.ID]bool{},
 		payments: map[wire.PaymentID]*payment{}, invoices: map[wire.InvoiceID]*invoice{},
-		invitations: map[[16]byte]*invitation{}, parts: map[wire.PartID]place{}, collecting: map[ident.BoxKey]*collection{},
+		invitations: map[[16]byte]*invitation{}, parts: map[wire.PartID]place{}, collecting: map[claimKey]*collection{},
+		boxes:   boxes{to: map[ident.ID]*boxTo{}, from: map[ident.BoxKey]pay.Sealed{}},
 		queries: map[uint64]func(*Answered){}, pairs: map[ident.ID]ident.SharedKey{}, dirty: map[recordKey]bool{},
+		changed: map[wire.PaymentID]*payment{},
 	}
 	return n
 }
@@ -97,6 +102,7 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 		n.announce()
 	}
 	n.save()
+	n.tellPayments()
 	for _, w := range n.wakes {
 		if n.fx.Wake == 0 || w < n.fx.Wake {
 			n.fx.Wake = w
@@ -229,7 +235,7 @@ func (n *Node) signed(f *friend) {
 
 // startEpoch signs the first promise of a new epoch: numbers that nobody has used, whatever this node has forgotten.
 func (n *Node) startEpoch(f *friend, less []wire.Less) {
-	epoch := max(f.ch.Mine.Promise.Epoch+1, uint64(n.now/1000))
+	epoch := max(f.ch.Mine.Promise.Epoch+1, f.above+1, uint64(n.now/1000))
 	f.ch.StartEpoch(n.suite, epoch, n.now, less)
 	n.saveWhole(f)
 	if f.session != nil {

@@ -17,7 +17,9 @@ import (
 // payment is a payment of mine. It is live until it is paid or returned.
 type payment struct {
 	id       wire.PaymentID
-	salt     ident.Salt
+	salt     ident.Salt  // of my preimage
+	boxSalt  ident.Salt  // of the ephemeral key
+	sealed   *pay.Sealed // what boxSalt gives; not saved
 	form     wire.Form
 	payee    ident.ID
 	value    money.Value
@@ -233,13 +235,13 @@ func (n *Node) lock(p *payment, r pay.Route) *wire.Reason {
 	if no := n.blockedHop(f, r.Hops[0], p.value.Currency, r.Amounts[0]); no != nil {
 		return no
 	}
-	sealed, err := pay.AsPayer(n.suite, p.salt, p.payee)
+	err := n.boxFor(p)
 	if err != nil {
 		return &wire.Reason{Code: wire.NotFound, Next: p.payee, Text: err.Error()}
 	}
 	p.part = wire.PartID(n.draw16())
 	box := &wire.Box{
-		Form: p.form, Payment: p.id, Invoice: p.invoice, Currency: p.value.Currency, Total: p.value.Amount, Amount: p.value.Amount,
+		Form: p.form, Payment: p.id, Salt: p.salt, Invoice: p.invoice, Currency: p.value.Currency, Total: p.value.Amount, Amount: p.value.Amount,
 		Payer: n.me, Name: n.cfg.Name, Text: p.text,
 	}
 	if pair, ok := n.pair(p.payee); ok {
@@ -247,7 +249,7 @@ func (n *Node) lock(p *payment, r pay.Route) *wire.Reason {
 	}
 	l := wire.Lock{
 		Part: p.part, Currency: p.value.Currency, Amount: r.Amounts[0],
-		Condition: wire.Condition{Hashes: n.hashes(p)}, Blob: sealed.NewBlob(r, p.part, box),
+		Condition: wire.Condition{Hashes: n.hashes(p)}, Blob: p.sealed.NewBlob(r, p.part, box),
 	}
 	if len(l.Blob) > wire.MaxBlob {
 		return &wire.Reason{Code: wire.BadRequest, Text: "what the payment carries is too large; shorten the text"}
@@ -279,7 +281,7 @@ func (n *Node) hashes(p *payment) []ident.Hash {
 func (n *Node) stage(p *payment, s stage) {
 	p.stage, p.since = s, n.now
 	n.markPayment(p)
-	n.fx.Tell = append(n.fx.Tell, Notice{Payment: n.paymentView(p)})
+	n.changed[p.id] = p
 }
 
 // blockedHop says why an amount cannot be locked towards the first hop now.
@@ -308,7 +310,7 @@ func (n *Node) blockedHop(f *friend, id ident.ID, cur money.Currency, a money.Am
 
 // openReason reads a reason of my payment.
 func (n *Node) openReason(p *payment, note []byte) *wire.Reason {
-	r, err := pay.OpenReason(n.suite, p.salt, note)
+	r, err := pay.OpenReason(n.suite, p.boxSalt, note)
 	if err != nil {
 		return &wire.Reason{Code: wire.CodeNone, Currency: p.value.Currency}
 	}
@@ -368,12 +370,11 @@ func (n *Node) arrivedAt(p *payment, l *credit.OwnLock, note []byte) {
 	if p.stage != stageLocked {
 		return
 	}
-	sealed, err := pay.AsPayer(n.suite, p.salt, p.payee)
-	if err != nil {
+	if n.reseal(p) != nil {
 		return
 	}
 	want := &wire.Arrived{Payment: p.id, Part: p.part, Amount: p.value.Amount, Condition: l.Condition.ID()}
-	if sealed.OpenArrived(n.suite, p.payee, want, note) != nil {
+	if p.sealed.OpenArrived(n.suite, p.payee, want, note) != nil {
 		return // somebody on the way made it up; the true one may still come
 	}
 	n.stage(p, stageArrived)
@@ -395,23 +396,22 @@ func (n *Node) paymentOrders(p *payment) [][]byte {
 	if p.stage != stageReleased && p.stage != stageCancel {
 		return nil
 	}
-	sealed, err := pay.AsPayer(n.suite, p.salt, p.payee)
-	if err != nil {
+	if n.reseal(p) != nil {
 		return nil
 	}
 	o := &wire.Order{Cancel: p.stage == stageCancel}
 	if !o.Cancel {
 		o.Preimage = n.suite.Preimage(p.salt)
 	}
-	return [][]byte{sealed.SealOrder(p.part, o)}
+	return [][]byte{p.sealed.SealOrder(p.part, o)}
 }
 
 // paid: my lock was revealed.
 func (n *Node) paid(p *payment, l *credit.OwnLock, m *wire.Reveal) {
 	p.preimage, p.paidAt = m.Preimages, n.now
 	if p.form == wire.FormPush {
-		if sealed, err := pay.AsPayer(n.suite, p.salt, p.payee); err == nil {
-			signed, got, err := sealed.OpenReceived(n.suite, l.Part, p.payee, m.Note)
+		if n.reseal(p) == nil {
+			signed, got, err := p.sealed.OpenReceived(n.suite, l.Part, p.payee, m.Note)
 			if err == nil && got.Payment == p.id && got.Amount == p.value.Amount && got.Currency == p.value.Currency {
 				p.received = signed
 			}

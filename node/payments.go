@@ -18,8 +18,20 @@ func sortBy[T any](list []T, key func(T) string) {
 
 // paymentView is a payment for people and scripts.
 func (n *Node) paymentView(p *payment) *PaymentView {
+	v := p.view(n.bookName(p.payee))
+	if v.State == Waiting {
+		v.Waiting = n.waitingView(p)
+	}
+	if p.form == wire.FormHold && p.stage == stageReleased {
+		v.Release = p.releaseLink(n.suite.Preimage(p.salt))
+	}
+	return v
+}
+
+// view is what a payment says without its node. name is its payee's.
+func (p *payment) view(name string) *PaymentView {
 	v := &PaymentView{
-		ID: p.id.String(), Payee: p.payee, PayeeName: n.bookName(p.payee), Amount: p.value, Fee: money.Value{Currency: p.value.Currency},
+		ID: p.id.String(), Payee: p.payee, PayeeName: name, Amount: p.value, Fee: money.Value{Currency: p.value.Currency},
 		Parts: []PartView{}, Text: p.text, Created: p.created, PaidAt: p.paidAt,
 	}
 	if !p.invoice.None() {
@@ -27,7 +39,7 @@ func (n *Node) paymentView(p *payment) *PaymentView {
 	}
 	if len(p.route.Hops) > 0 && p.stage != stageReturned && p.stage != stageRoute {
 		v.Fee.Amount = p.route.Fee()
-		v.Parts = append(v.Parts, n.partView(p, p.route))
+		v.Parts = append(v.Parts, PartView{Amount: p.value, Fee: v.Fee, Hops: p.route.Hops})
 	}
 	switch {
 	case p.stage == stagePaid:
@@ -35,17 +47,21 @@ func (n *Node) paymentView(p *payment) *PaymentView {
 		if r := p.receipt(); r != nil {
 			v.Receipt = pay.ReceiptLink(r)
 		}
+		if p.form == wire.FormHold && len(p.preimage) == 2 {
+			v.Release = p.releaseLink(p.preimage[1])
+		}
 	case p.stage == stageReturned:
 		v.State, v.Reason = Returned, p.told
 	case p.form == wire.FormHold && p.stage == stageArrived:
 		v.State = Held
 	default:
-		v.State, v.Waiting = Waiting, n.waitingView(p)
-	}
-	if p.form == wire.FormHold && (p.stage == stageReleased || p.stage == stagePaid) {
-		v.Release = pay.ReleaseLink(&wire.Release{Invoice: wire.InvoiceID(p.id), Payment: p.id, Preimage: n.suite.Preimage(p.salt)})
+		v.State = Waiting
 	}
 	return v
+}
+
+func (p *payment) releaseLink(preimage ident.Preimage) string {
+	return pay.ReleaseLink(&wire.Release{Invoice: wire.InvoiceID(p.id), Payment: p.id, Preimage: preimage})
 }
 
 // waitingView says whom a payment waits for: the friend it was handed to while that is away, else the payee.
@@ -75,7 +91,7 @@ func (p *payment) receipt() *wire.Receipt {
 
 func savedPaymentOf(p *payment) *savedPayment {
 	s := &savedPayment{
-		ID: p.id, Salt: p.salt, Form: p.form, Payee: p.payee, Currency: p.value.Currency, Amount: p.value.Amount, MaxFee: p.maxFee,
+		ID: p.id, Salt: p.salt, BoxSalt: p.boxSalt, Form: p.form, Payee: p.payee, Currency: p.value.Currency, Amount: p.value.Amount, MaxFee: p.maxFee,
 		Created: p.created, GiveUp: p.giveUp, Invoice: p.invoice, Hash: p.hash, Text: p.text, Fixed: p.fixed, Stage: uint8(p.stage),
 		Hops: p.route.Hops, Amounts: p.route.Amounts, Part: p.part, At: savedPlaces(p.at), Since: p.since,
 		Preimage: p.preimage, Received: p.received, PaidAt: p.paidAt, Tries: uint64(p.tries),
@@ -89,7 +105,7 @@ func loadPayment(value []byte) (*payment, error) {
 		return nil, err
 	}
 	return &payment{
-		id: s.ID, salt: s.Salt, form: s.Form, payee: s.Payee, value: money.Value{Amount: s.Amount, Currency: s.Currency}, maxFee: s.MaxFee,
+		id: s.ID, salt: s.Salt, boxSalt: s.BoxSalt, form: s.Form, payee: s.Payee, value: money.Value{Amount: s.Amount, Currency: s.Currency}, maxFee: s.MaxFee,
 		created: s.Created, giveUp: s.GiveUp, invoice: s.Invoice, hash: s.Hash, text: s.Text, fixed: s.Fixed, stage: stage(s.Stage),
 		route: pay.Route{Hops: s.Hops, Amounts: s.Amounts}, part: s.Part, since: s.Since,
 		preimage: s.Preimage, received: s.Received, paidAt: s.PaidAt, tries: int(s.Tries),
@@ -100,17 +116,43 @@ func loadPayment(value []byte) (*payment, error) {
 func (n *Node) donePayment(p *payment) {
 	delete(n.payments, p.id)
 	n.markPayment(p)
-	value, err := json.Marshal(n.paymentView(p))
-	if err != nil {
-		panic("node: " + err.Error())
+	s := savedPaymentOf(p)
+	s.Name = n.bookName(p.payee)
+	if p.told != nil {
+		told, err := json.Marshal(p.told)
+		if err != nil {
+			panic("node: " + err.Error())
+		}
+		s.Told = told
 	}
-	n.fx.Save = append(n.fx.Save, Record{Kind: KindPaymentDone, Key: p.id.String(), Value: value})
+	n.fx.Save = append(n.fx.Save, Record{Kind: KindPaymentDone, Key: p.id.String(), Value: wire.Marshal(s)})
+}
+
+// tellPayments says once per Step what became of each payment that changed.
+func (n *Node) tellPayments() {
+	for _, id := range slices.SortedFunc(maps.Keys(n.changed), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
+		n.fx.Tell = append(n.fx.Tell, Notice{Payment: n.paymentView(n.changed[id])})
+	}
+	clear(n.changed)
 }
 
 // DecodePayment reads the record of an ended payment.
 func DecodePayment(record []byte) (*PaymentView, error) {
-	v := new(PaymentView)
-	return v, json.Unmarshal(record, v)
+	var s savedPayment
+	if err := wire.Unmarshal(record, &s); err != nil {
+		return nil, err
+	}
+	p, err := loadPayment(record)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.Told) > 0 {
+		p.told = new(ReasonView)
+		if err := json.Unmarshal(s.Told, p.told); err != nil {
+			return nil, err
+		}
+	}
+	return p.view(s.Name), nil
 }
 
 // Payments are those under way, the newest first.

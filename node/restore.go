@@ -69,7 +69,7 @@ func (n *Node) show(f *friend) {
 		return
 	}
 	s.shown++
-	s.old = true
+	s.old, s.sent = true, f.ch.MyMark()
 	snap := f.ch.Snapshot()
 	snap.Kept = f.kept
 	n.send(f, snap)
@@ -84,7 +84,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 	if err == nil && f.tentative && ch.Mine.Promise.Seq == 0 {
 		err = refusal(wire.UnknownFriend, "the snapshot shows no promise of mine")
 	}
-	if err == nil && !f.tentative && ch.MyMark().Before(f.ch.MyMark()) {
+	if err == nil && !f.tentative && !f.ch.AwaitsEpoch() && ch.MyMark().Before(f.ch.MyMark()) {
 		err = refusal(wire.BadSequence, "the snapshot is older than what I hold")
 	}
 	if err != nil {
@@ -111,6 +111,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 // adopt replaces a channel by what the friend showed; the book gets one opening row per currency that differs.
 func (n *Node) adopt(f *friend, ch *credit.Channel) {
 	n.forgetLocks(f)
+	f.above = max(f.above, f.ch.Mine.Promise.Epoch)
 	f.ch, f.lost = ch, adopted
 	for _, l := range ch.Theirs.Locks {
 		n.parts[l.Part] = place{f, l.Number}
@@ -375,12 +376,13 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 	p := n.payments[box.Payment]
 	if p == nil {
 		p = &payment{
-			id: box.Payment, salt: b.Salt, form: box.Form, payee: payee, value: money.Value{Amount: box.Total, Currency: box.Currency},
+			id: box.Payment, salt: box.Salt, form: box.Form, payee: payee, value: money.Value{Amount: box.Total, Currency: box.Currency},
 			created: n.now, giveUp: n.now, invoice: box.Invoice, text: box.Text, hash: l.Condition.Hashes[0],
 		}
 		n.payments[p.id] = p
 	}
-	p.salt, p.route, p.part, p.at = b.Salt, r, l.Part, place{f, l.Number}
+	p.salt, p.boxSalt, p.sealed = box.Salt, b.Salt, &sealed
+	p.route, p.part, p.at = r, l.Part, place{f, l.Number}
 	out.payment = p
 	n.markOut(f, l.Number)
 	n.stage(p, stageLocked)

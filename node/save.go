@@ -190,6 +190,7 @@ type savedFriend struct {
 	Kept      []byte
 	KeptAt    uint64
 	Lost      uint8
+	Above     uint64
 }
 
 func (n *Node) savedFriend(f *friend) any {
@@ -198,7 +199,7 @@ func (n *Node) savedFriend(f *friend) any {
 	}
 	return &savedFriend{
 		Name: f.name, Addresses: f.addresses, Pending: f.pending, Token: f.token, Wanted: f.wanted, Removed: f.removed,
-		Closing: f.closing, Frozen: f.frozen, Kept: f.kept, KeptAt: f.keptAt, Lost: uint8(f.lost),
+		Closing: f.closing, Frozen: f.frozen, Kept: f.kept, KeptAt: f.keptAt, Lost: uint8(f.lost), Above: f.above,
 	}
 }
 
@@ -351,6 +352,7 @@ type savedPayment struct {
 	_        struct{} `cbor:",toarray"`
 	ID       wire.PaymentID
 	Salt     ident.Salt
+	BoxSalt  ident.Salt
 	Form     wire.Form
 	Payee    ident.ID
 	Name     string
@@ -452,7 +454,7 @@ func (n *Node) loadFriend(r Record) error {
 	}
 	f := n.newFriend(id)
 	f.name, f.addresses, f.pending, f.token, f.wanted, f.removed, f.closing = s.Name, s.Addresses, s.Pending, s.Token, s.Wanted, s.Removed, s.Closing
-	f.frozen, f.kept, f.keptAt, f.lost = s.Frozen, s.Kept, s.KeptAt, lost(s.Lost)
+	f.frozen, f.kept, f.keptAt, f.lost, f.above = s.Frozen, s.Kept, s.KeptAt, lost(s.Lost), s.Above
 	n.addFriend(f)
 	return nil
 }
@@ -613,7 +615,7 @@ func (n *Node) reopen(f *friend, l *credit.TheirLock, in *incoming) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := pay.AsPayee(n.suite, b)
+	sealed, err := n.boxFrom(b)
 	if err != nil {
 		return err
 	}
@@ -622,7 +624,7 @@ func (n *Node) reopen(f *friend, l *credit.TheirLock, in *incoming) error {
 		return err
 	}
 	c := n.collectionOf(b.Key, sealed, box, l)
-	n.collecting[b.Key] = c
+	n.collecting[claimKey{b.Key, c.payment}] = c
 	c.parts = append(c.parts, collectedPart{place{f, l.Number}, l.Amount})
 	c.revealed = c.revealed || len(in.preimages) > 0
 	in.mine = c
@@ -650,6 +652,9 @@ func (n *Node) afterLoad() error {
 				out.payment.at = place{f, l.Number}
 			}
 		}
+	}
+	for _, p := range n.payments {
+		p.catching = p.stage == stageRoute // looked for a way when the node stopped: looks again
 	}
 	n.fx, n.wakes = Effects{}, nil
 	clear(n.dirty)

@@ -151,6 +151,10 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 	s.heard = true
 	s.floor = credit.Floor{After: h.Mine, Terms: s.hello}
 	n.learn(f, h)
+	if v := n.invitations[token16(h.Token)]; v != nil && len(v.UsedBy) == 0 && n.now/1000 < v.Expires {
+		n.grant(f, v) // friends already, or once: the invitation renews it
+		n.send(f, &wire.NewTerms{Terms: f.ch.MyTerms[len(f.ch.MyTerms)-1].Signed})
+	}
 	if !h.Terms.None() {
 		n.newTerms(f, h.Terms)
 	}
@@ -168,9 +172,11 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 			s.sent = f.ch.MyMark()
 		}
 		n.repeat(f)
+		n.propose(f)
 	}
 	n.touch(f)
 	n.tellFriend(f)
+	n.tryCatching()
 }
 
 func (n *Node) learn(f *friend, h *wire.Hello) {
@@ -311,8 +317,7 @@ func (n *Node) refused(f *friend, r *wire.Refused) {
 		}
 	case wire.BadBase:
 		if f.ch.AwaitsEpoch() && f.lost == whole && f.ch.Fault == nil {
-			f.lost = asking
-			n.beginRestore()
+			f.session.asked = false // it holds more than what my epoch started from
 			n.ask(f)
 		}
 	}
@@ -355,6 +360,7 @@ func (n *Node) accept(f *friend, step *credit.Step) {
 		}
 		n.repeat(f)
 		n.tellFriend(f)
+		n.tryCatching()
 	}
 	for _, l := range step.Fulfilled {
 		n.bookReceived(f, l)
@@ -377,6 +383,11 @@ func (n *Node) accept(f *friend, step *credit.Step) {
 	if len(step.Adds) > 0 {
 		n.tellFriend(f)
 	}
+}
+
+func token16(b []byte) (t [16]byte) {
+	copy(t[:], b)
+	return t
 }
 
 func clip(s string, limit int) string {

@@ -122,7 +122,8 @@ type Box struct {
 	_        struct{} `cbor:",toarray"`
 	Form     Form
 	Payment  PaymentID
-	Invoice  Signed // none for a push
+	Salt     ident.Salt // gives the payer its own preimage back from its seed
+	Invoice  Signed     // none for a push
 	Currency money.Currency
 	Total    money.Amount
 	Amount   money.Amount // of this part
