@@ -130,7 +130,7 @@ func (n *Node) Class(id ident.ID) Class {
 	if n.blocked[id] {
 		return ClassBlocked
 	}
-	if f := n.friends[id]; f != nil && !f.tentative {
+	if n.friends[id] != nil {
 		return ClassFriend
 	}
 	return ClassStranger

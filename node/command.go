@@ -85,7 +85,7 @@ func (n *Node) configure(c *Configure) *Error {
 	if err := wire.CleanText(c.Name, wire.MaxName); err != nil {
 		return refusal(wire.BadRequest, "the name: %v", err)
 	}
-	n.cfg.Name, n.cfg.Addresses = c.Name, c.Addresses
+	n.cfg.Name, n.cfg.Addresses = c.Name, c.Addresses[:min(len(c.Addresses), maxOwnAddresses)]
 	return nil
 }
 

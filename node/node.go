@@ -18,6 +18,9 @@ type Config struct {
 	Restored  bool     // the identity came from its phrase: ask every friend what it holds
 }
 
+// maxOwnAddresses is how many of its addresses a node tells: a hello must fit what a stranger may send.
+const maxOwnAddresses = 8
+
 // Node is one member. It is used from one goroutine; see the package comment.
 type Node struct {
 	suite       ident.Suite
@@ -66,6 +69,7 @@ type place struct {
 
 // New is a node with nothing saved.
 func New(suite ident.Suite, cfg Config) *Node {
+	cfg.Addresses = cfg.Addresses[:min(len(cfg.Addresses), maxOwnAddresses)]
 	n := &Node{
 		suite: suite, me: suite.ID(), cfg: cfg,
 		friends: map[ident.ID]*friend{}, guests: map[ident.ID]uint64{}, blocked: map[ident.ID]bool{},

@@ -131,12 +131,27 @@ func (n *Node) admit(id ident.ID, h *wire.Hello) (*friend, *Error) {
 		return n.redeemInvitation(id, h)
 	}
 	if h.Held.Seq > 0 { // spec C-45: an unknown key that shows my own signed promise is a friend again
+		if n.tentatives() >= maxTentative {
+			return nil, refusal(wire.CatchingUp, "busy with others who claim to know this node; come again")
+		}
 		f := n.newFriend(id)
 		f.tentative, f.lost = true, asking
 		n.addFriend(f)
 		return f, nil
 	}
 	return nil, refusal(wire.UnknownFriend, "no friend of this node and no invitation")
+}
+
+// maxTentative bounds the unknown keys that may show a snapshot at one time: each may bring a large message.
+const maxTentative = 8
+
+func (n *Node) tentatives() (count int) {
+	for _, f := range n.order {
+		if f.tentative {
+			count++
+		}
+	}
+	return count
 }
 
 // hello compares what both sides hold (spec C-30 to C-35).
