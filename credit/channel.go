@@ -128,6 +128,7 @@ type Channel struct {
 	TheirSigned wire.Signed
 	TheirTerms  wire.Terms
 	Fault       *Fault // not nil: frozen
+	TermsAbove  uint64 // numbers of my terms up to this one may have been used by what I forgot
 }
 
 // New is a channel before the first statement.

@@ -21,7 +21,7 @@ func (c *Channel) SetTerms(suite ident.Suite, lines []wire.TermsLine, closing bo
 		}
 		return 1
 	})
-	t := wire.Terms{From: c.Me, To: c.Friend, Number: c.Granted().Number + 1, Closing: closing, Lines: lines}
+	t := wire.Terms{From: c.Me, To: c.Friend, Number: max(c.Granted().Number, c.TermsAbove) + 1, Closing: closing, Lines: lines}
 	signed := wire.Sign(suite, wire.TagTerms, &t)
 	c.MyTerms = append(c.MyTerms, MyTerms{signed, t})
 	return signed

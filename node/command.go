@@ -95,6 +95,7 @@ func (n *Node) setTerms(f *friend, change func([]wire.TermsLine) []wire.TermsLin
 	if len(lines) > wire.MaxLines {
 		return refusal(wire.BadRequest, "%d currencies with one friend, at most %d", len(lines), wire.MaxLines)
 	}
+	f.ch.TermsAbove = uint64(n.self.Restored / 1000)
 	signed := f.ch.SetTerms(n.suite, lines, f.closing)
 	n.markChannel(f)
 	n.touch(f)

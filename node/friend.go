@@ -38,6 +38,7 @@ type friend struct {
 	proposal    *wire.Snapshot // an Agree of the friend, until I answer it
 	said        announced
 	announceDue bool
+	keptTime    int64 // when it was last written; not saved
 	keepSent    int64 // when I last sent my heads to keep
 	touched     bool
 }

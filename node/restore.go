@@ -336,11 +336,14 @@ func (n *Node) keepHeads(f *friend) {
 // who shows an old copy, and the friends and their addresses change slowly.
 const keepEvery = 10 * 60_000
 
+// keptEvery bounds how often a friend may make this node write what it keeps for it, in milliseconds.
+const keptEvery = 10_000
+
 func (n *Node) keep(f *friend, k *wire.Keep) {
-	if k.Number <= f.keptAt || len(k.Blob) > wire.MaxKept {
+	if k.Number <= f.keptAt || f.keptTime != 0 && n.now-f.keptTime < keptEvery {
 		return
 	}
-	f.keptAt, f.kept = k.Number, k.Blob
+	f.keptAt, f.kept, f.keptTime = k.Number, k.Blob, n.now
 	n.markFriend(f)
 }
 

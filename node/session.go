@@ -168,10 +168,12 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 	n.learn(f, h)
 	if v := n.invitations[token16(h.Token)]; v != nil && len(v.UsedBy) == 0 && n.now/1000 < v.Expires {
 		n.grant(f, v) // friends already, or once: the invitation renews it
-		n.send(f, &wire.NewTerms{Terms: f.ch.MyTerms[len(f.ch.MyTerms)-1].Signed})
 	}
 	if !h.Terms.None() {
 		n.newTerms(f, h.Terms)
+	}
+	if newest := f.ch.Granted().Number; newest > s.hello { // set between the two hellos
+		n.send(f, &wire.NewTerms{Terms: f.ch.MyTerms[len(f.ch.MyTerms)-1].Signed})
 	}
 	switch {
 	case f.lost != whole:
