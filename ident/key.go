@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 
@@ -175,12 +174,11 @@ var errNoSecret = errors.New("the ephemeral key is of small order and gives no s
 
 // agree computes HKDF(X25519(secret, with), info ‖ first ‖ second).
 func agree(info string, secret [32]byte, with, first, second BoxKey) (SharedKey, error) {
-	var shared, zero [32]byte
-	x25519.ScalarMult(&shared, &secret, (*[32]byte)(&with))
-	if subtle.ConstantTimeCompare(shared[:], zero[:]) == 1 {
+	shared, err := x25519.X25519(secret[:], with[:])
+	if err != nil {
 		return SharedKey{}, errNoSecret
 	}
-	return derive(shared[:], info+string(first[:])+string(second[:])), nil
+	return derive(shared, info+string(first[:])+string(second[:])), nil
 }
 
 // maxVerifiers bounds the memory of a Key: each prepared key takes 1.5 KiB. A

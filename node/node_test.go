@@ -14,7 +14,6 @@ type world struct {
 	t     *testing.T
 	now   int64
 	n     map[ident.ID]*Node
-	order []ident.ID
 	queue []Out2
 	index *route.Graph
 	reply map[uint64]Reply

@@ -11,7 +11,7 @@ import (
 // connected begins a session: both sides say hello at once.
 func (n *Node) connected(e Connected) {
 	if n.blocked[e.Peer] {
-		n.fx.Hangup = append(n.fx.Hangup, Session{e.Peer, e.Session})
+		n.fx.Hangup = append(n.fx.Hangup, Session(e))
 		return
 	}
 	f := n.friends[e.Peer]
