@@ -1,0 +1,381 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"kula/ident"
+	"kula/internal/p2p"
+	"kula/route"
+	"kula/wire"
+)
+
+const (
+	// askTimeout is how long one server may take for a route: a search is done in
+	// milliseconds, so this is the network's share on a bad link.
+	askTimeout = 3 * time.Second
+
+	// publishTimeout is how long one may take to confirm announcements: a hundred
+	// signatures to verify, behind those of others.
+	publishTimeout = 15 * time.Second
+
+	// openTimeout bounds one attempt to connect.
+	openTimeout = 10 * time.Second
+
+	// pause and longestPause bound the wait between attempts, which doubles.
+	pause        = 500 * time.Millisecond
+	longestPause = time.Minute
+
+	// pingEvery keeps an idle connection from being taken for a dead one.
+	pingEvery = 30 * time.Second
+
+	// maxQueue bounds announcements that wait for one server. A node with 1,000
+	// channels in 32 currencies has 32,000; beyond it the server is connected anew
+	// and gets everything once.
+	maxQueue = 50_000
+)
+
+// Opener opens framed streams; *p2p.Host is one.
+type Opener interface {
+	Open(ctx context.Context, id ident.ID, addrs []string, proto string, limits p2p.Limits) (*p2p.Framed, error)
+}
+
+// ParseURIs reads kula:index links, each naming a server once.
+func ParseURIs(uris []string) ([]Link, error) {
+	var list []Link
+	for _, u := range uris {
+		l, err := ParseURI(u)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range list {
+			if other.Key == l.Key {
+				return nil, fmt.Errorf("index link: server %s is named twice", l.Key.Short())
+			}
+		}
+		list = append(list, l)
+	}
+	return list, nil
+}
+
+// Client is a node's side of the protocol. It keeps one connection to each of its
+// servers, hands announcements to all of them and asks them for routes. When a server
+// is reached (again) it wants all announcements: what waited for it before is dropped.
+// Methods may be called from any goroutine, and only Ask and Flush wait.
+type Client struct {
+	open      Opener
+	log       *slog.Logger
+	republish func(done func())
+	servers   []*server
+	life      context.Context
+	end       context.CancelFunc
+	tasks     sync.WaitGroup
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced when a server's standing changes
+}
+
+// NewClient connects to servers. republish is called, from any goroutine, when one of
+// them was reached: it must have all announcements published again, then call done.
+func NewClient(open Opener, servers []Link, log *slog.Logger, republish func(done func())) *Client {
+	c := &Client{open: open, log: log, republish: republish, changed: make(chan struct{})}
+	c.life, c.end = context.WithCancel(context.Background())
+	for _, l := range servers {
+		s := &server{client: c, link: l, wake: make(chan struct{}, 1)}
+		c.servers = append(c.servers, s)
+		c.tasks.Go(s.keep)
+	}
+	return c
+}
+
+// Standing is how far the client is with one server.
+type Standing struct {
+	Key       ident.ID
+	Connected bool
+	Waiting   int  // announcements that it has not confirmed yet
+	Complete  bool // it has confirmed everything that was published
+}
+
+// Standings tells how far the client is with each server, in the order of NewClient,
+// and gives a channel that is closed when that changes.
+func (c *Client) Standings() ([]Standing, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []Standing
+	for _, s := range c.servers {
+		list = append(list, Standing{s.link.Key, s.line != nil, len(s.queue) + s.sent, s.complete()})
+	}
+	return list, c.changed
+}
+
+// Publish hands announcements to every server that is connected. It never waits.
+func (c *Client) Publish(list []wire.Signed) {
+	if len(list) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.servers {
+		if s.line == nil {
+			continue // it gets everything once it is reached
+		}
+		if len(s.queue)+len(list) > maxQueue {
+			s.line.shut()
+			continue
+		}
+		s.queue = append(s.queue, list...)
+		s.poke()
+	}
+	c.change()
+}
+
+// Flush waits until every connected server has confirmed what was published, or ctx ends.
+func (c *Client) Flush(ctx context.Context) {
+	for {
+		list, changed := c.Standings()
+		waiting := false
+		for _, s := range list {
+			waiting = waiting || s.Connected && s.Waiting > 0
+		}
+		if !waiting {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close ends all connections and waits until nothing is left of them.
+func (c *Client) Close() {
+	c.end()
+	c.tasks.Wait()
+}
+
+// change tells all who watch Standings. c.mu is held.
+func (c *Client) change() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Ask puts a query to the servers in their order, until one answers. If none is
+// connected it waits for the first that will be, up to the time for one answer. The
+// error says why there is no answer; a route that does not exist is an answer.
+func (c *Client) Ask(ctx context.Context, q *route.Query) (*route.Answer, error) {
+	if len(c.servers) == 0 {
+		return nil, errors.New("no index server is configured (kula up --index)")
+	}
+	var problems []error
+	for waited := false; ; {
+		lines, changed := c.lines()
+		for _, l := range lines {
+			a, err := askOne(ctx, l, q)
+			if err == nil {
+				return a, nil
+			}
+			problems = append(problems, fmt.Errorf("%s: %w", l.server.Short(), err))
+		}
+		if waited || len(problems) > 0 {
+			break
+		}
+		waited = c.await(ctx, changed)
+	}
+	return nil, fmt.Errorf("none of %d index servers answers: %w", len(c.servers), errors.Join(problems...))
+}
+
+// lines are the live connections, in the order of the servers.
+func (c *Client) lines() (list []*line, changed <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.servers {
+		if s.line != nil {
+			list = append(list, s.line)
+		}
+	}
+	return list, c.changed
+}
+
+// await waits until some server is connected; true if that was in vain or it is time to give up.
+func (c *Client) await(ctx context.Context, changed <-chan struct{}) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	for {
+		select {
+		case <-changed:
+			var lines []*line
+			if lines, changed = c.lines(); len(lines) > 0 {
+				return true
+			}
+		case <-ctx.Done():
+			return true
+		case <-c.life.Done():
+			return true
+		}
+	}
+}
+
+func askOne(ctx context.Context, l *line, q *route.Query) (*route.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	m, err := l.call(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	a, ok := m.(*route.Answer)
+	if !ok {
+		l.shut()
+		return nil, fmt.Errorf("it answered a query with a message of kind %d", m.Kind())
+	}
+	return a, nil
+}
+
+// server is one index server as the client keeps it. Its own goroutine runs keep; what
+// changes is guarded by Client.mu.
+type server struct {
+	client *Client
+	link   Link
+	wake   chan struct{} // 1 place: the queue has grown
+
+	line  *line // nil: not connected
+	queue []wire.Signed
+	sent  int  // under way to it
+	fed   bool // all announcements were queued since it was reached
+}
+
+func (s *server) complete() bool { return s.line != nil && s.fed && len(s.queue)+s.sent == 0 }
+
+func (s *server) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keep connects, serves the connection until it breaks, and begins again.
+func (s *server) keep() {
+	rest := pause
+	for {
+		began := time.Now()
+		err := s.visit()
+		if s.client.life.Err() != nil {
+			return
+		}
+		if time.Since(began) > longestPause {
+			rest = pause
+		}
+		s.client.log.Info("index server away", "server", s.link.Key.Short(), "retry", rest, "reason", err)
+		t := time.NewTimer(rest)
+		select {
+		case <-t.C:
+		case <-s.client.life.Done():
+			t.Stop()
+			return
+		}
+		rest = min(2*rest, longestPause)
+	}
+}
+
+// visit is one connection from its opening to its end, and why it ended.
+func (s *server) visit() error {
+	c := s.client
+	ctx, cancel := context.WithTimeout(c.life, openTimeout)
+	defer cancel()
+	conn, err := c.open.Open(ctx, s.link.Key, s.link.Addrs, Protocol, p2p.Limits{MaxFrame: route.MaxMessage})
+	if err != nil {
+		return err
+	}
+	l := newLine(s.link.Key, conn)
+	defer context.AfterFunc(c.life, l.shut)()
+	c.tasks.Go(l.read)
+	defer l.shut()
+	if err := l.greet(ctx); err != nil {
+		return err
+	}
+	s.attach(l)
+	defer s.attach(nil)
+	c.log.Info("index server connected", "server", s.link.Key.Short())
+	c.tasks.Go(func() { c.republish(func() { s.feed(l) }) })
+	return s.serve(l)
+}
+
+// attach notes that the server is connected by l, or with nil that it is not.
+func (s *server) attach(l *line) {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	s.line, s.queue, s.sent, s.fed = l, nil, 0, false
+	s.client.change()
+}
+
+// feed notes that everything was queued for l.
+func (s *server) feed(l *line) {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	if s.line == l {
+		s.fed = true
+		s.client.change()
+	}
+}
+
+// serve publishes what is queued until the connection ends.
+func (s *server) serve(l *line) error {
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	for {
+		select {
+		case <-s.wake:
+			for {
+				list := s.take()
+				if len(list) == 0 {
+					break
+				}
+				if err := s.publish(l, list); err != nil {
+					return err
+				}
+			}
+		case <-ping.C:
+			ctx, cancel := context.WithTimeout(s.client.life, publishTimeout)
+			err := l.greet(ctx)
+			cancel()
+			if err != nil {
+				return err
+			}
+		case <-l.dead:
+			return l.reason()
+		}
+	}
+}
+
+// take moves the next announcements from the queue to those under way; none is left if it is empty.
+func (s *server) take() []wire.Signed {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	n := min(len(s.queue), route.MaxPublish)
+	list := s.queue[:n:n]
+	s.queue, s.sent = s.queue[n:], n
+	s.client.change()
+	return list
+}
+
+// publish hands announcements in and logs which of them were refused.
+func (s *server) publish(l *line, list []wire.Signed) error {
+	ctx, cancel := context.WithTimeout(s.client.life, publishTimeout)
+	defer cancel()
+	m, err := l.call(ctx, &route.Publish{Announcements: list})
+	if err != nil {
+		return err
+	}
+	result, ok := m.(*route.PublishResult)
+	if !ok {
+		return fmt.Errorf("it answered announcements with a message of kind %d", m.Kind())
+	}
+	for _, p := range result.Problems {
+		s.client.log.Warn("announcement refused", "server", s.link.Key.Short(), "code", p.Code.String(), "text", p.Text)
+	}
+	return nil
+}

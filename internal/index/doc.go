@@ -1,0 +1,64 @@
+// Package index is the index server as a process, and both kinds of its clients: the
+// node's, which stays connected (Client), and the one that asks once (Ask). The rules
+// of what is announced, searched and answered are package route's; this package
+// carries them over the network and bounds what strangers can cost.
+//
+// # Link
+//
+// I1. A server is named by a link:
+//
+//	kula:index?key=<z-base-32>&addr=<multiaddr>[&addr=…]
+//
+// with one key, in any spelling, and 1 to 16 addresses. Unknown parameters are ignored
+// unless they begin with req-. FormatURI writes z-base-32, and escapes in an address
+// what a query may not hold.
+//
+// # Stream
+//
+// I2. A client opens a stream of Protocol. Each frame is one message
+// (route.EncodeMessage), at most route.MaxMessage bytes. The client sends Ping, Publish
+// and Query, without waiting for answers if it likes; the server sends one answer to
+// each, in their order. A Query sees what a Publish before it on the same stream
+// changed.
+//
+// I3. A frame that does not decode, is too large, or is no question ends the stream
+// without an answer: after it nobody can tell which answer belongs to what. Other
+// streams notice nothing.
+//
+// I4. A server answers a Ping of any version with its own. A client of another version
+// leaves.
+//
+// # Who may cost what
+//
+// I5. Strangers are the normal clients. Whoever proves an identity may ask anything; it
+// may publish only its own announcements. Those of others are refused with not_allowed
+// before their signature is looked at: an announcement that its node did not bring
+// would be charged to nobody. So a key has at most route.MaxFriends announcements in
+// all.
+//
+// I6. An identity has at most Rates.Announcements and Rates.Questions a second, on all
+// its streams together and across reconnects, beyond a burst. Whoever exceeds them is
+// not refused but read more slowly: an honest node that has much to say loses nothing,
+// and a hostile one costs no more than the rate. Every announcement counts, good or
+// bad, and every message counts as a question.
+//
+// I7. An identity has at most 2 streams; a third ends the oldest. A stream on which
+// nothing whole arrives for Rates.Idle ends. Answers to one stream are bounded; whoever
+// does not read them is not read either.
+//
+// I8. At most one search per processor runs at a time, and one question per stream is
+// worked on: streams take turns, whatever each of them has sent ahead.
+//
+// # State
+//
+// I9. The graph is memory. A server that restarts knows nothing until the nodes come
+// back: each publishes everything again when it reaches a server (Client does). What
+// has expired is dropped every Rates.Expire; until then a search may see it.
+//
+// I10. A server that stops answers what it has read, for at most a second, and then
+// ends every stream.
+//
+// The server never dials anybody, never gives announcements to anybody but as a
+// route, keeps no record of who asked what, and logs no key beyond its first
+// characters. It takes part in no session: it has no friends.
+package index

@@ -1,0 +1,244 @@
+package index
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kula/ident"
+	"kula/internal/p2p"
+	"kula/route"
+	"kula/wire"
+)
+
+// answersAhead is how many answers may wait to be written to one stream, and how many
+// go out with one system call; at their largest, 30 KiB each, they are 240 KiB.
+const answersAhead = 8
+
+// guest is one stream at the server.
+type guest struct {
+	server *Server
+	id     ident.ID
+	conn   *p2p.Framed
+	out    chan []byte // answers in order
+	suite  ident.Suite // verifies; made for the first Publish
+}
+
+// serve answers the questions of one stream until it ends.
+func (s *Server) serve(ctx context.Context, from ident.ID, conn *p2p.Framed) {
+	s.enter(from, conn)
+	defer s.leave(from, conn)
+	g := &guest{server: s, id: from, conn: conn, out: make(chan []byte, answersAhead)}
+	var writing sync.WaitGroup
+	writing.Go(g.write)
+	err := g.read(ctx)
+	close(g.out)
+	writing.Wait()
+	var fe *p2p.FrameError
+	if errors.Is(err, errNoQuestion) || errors.As(err, &fe) {
+		s.tally.broken.Add(1)
+		s.log.Debug("stream broken off", "client", from.Short(), "reason", err)
+	}
+}
+
+// enter counts a stream in; the oldest of an identity with too many ends.
+func (s *Server) enter(from ident.ID, conn *p2p.Framed) {
+	s.tally.opened.Add(1)
+	s.tally.streams.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.account(from)
+	if len(a.streams) >= streamsPerKey {
+		old := a.streams[0]
+		a.streams = a.streams[1:]
+		s.tasks.Go(func() { old.Close() }) // which may wait for the network
+	}
+	a.streams = append(a.streams, conn)
+}
+
+func (s *Server) leave(from ident.ID, conn *p2p.Framed) {
+	s.tally.streams.Add(-1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.account(from)
+	a.streams = slices.DeleteFunc(a.streams, func(c *p2p.Framed) bool { return c == conn })
+}
+
+// account of an identity, a new one if it is not known. s.mu is held.
+func (s *Server) account(id ident.ID) *account {
+	a := s.accounts[id]
+	if a == nil {
+		a = &account{}
+		s.accounts[id] = a
+	}
+	return a
+}
+
+// errNoQuestion is wrapped by what a client sent against rule I3.
+var errNoQuestion = errors.New("not a question")
+
+// read takes questions in and queues their answers, until the stream ends; why it did.
+func (g *guest) read(ctx context.Context) error {
+	for {
+		frame, err := g.conn.ReadFrame()
+		if err != nil {
+			return err
+		}
+		if !g.server.work.begin() {
+			return p2p.ErrClosed
+		}
+		answer, err := g.handle(ctx, frame)
+		if err != nil {
+			g.server.work.done(1)
+			return err
+		}
+		g.out <- route.EncodeMessage(answer) // write always takes it
+	}
+}
+
+// write sends answers, those that wait together.
+func (g *guest) write() {
+	var batch [][]byte
+	for first := range g.out {
+		batch = append(batch[:0], first)
+		for more := true; more && len(batch) < answersAhead; {
+			select {
+			case b, ok := <-g.out:
+				if more = ok; ok {
+					batch = append(batch, b)
+				}
+			default:
+				more = false
+			}
+		}
+		g.conn.WriteFrames(batch) // on an error the stream is closed, and read notices
+		g.server.work.done(len(batch))
+	}
+}
+
+// handle answers one question.
+func (g *guest) handle(ctx context.Context, frame []byte) (route.Message, error) {
+	m, err := route.DecodeMessage(frame)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoQuestion, err)
+	}
+	announcements := 0
+	if p, ok := m.(*route.Publish); ok {
+		announcements = len(p.Announcements)
+	}
+	if err := g.wait(ctx, announcements); err != nil {
+		return nil, err
+	}
+	switch m := m.(type) {
+	case *route.Ping:
+		return &route.Pong{Version: route.Version}, nil
+	case *route.Publish:
+		return g.publish(m), nil
+	case *route.Query:
+		return g.server.search(ctx, m)
+	default:
+		return nil, fmt.Errorf("%w: message of kind %d", errNoQuestion, m.Kind())
+	}
+}
+
+// wait uses up the client's rates for one message and keeps to them (rule I6).
+func (g *guest) wait(ctx context.Context, announcements int) error {
+	s, now := g.server, time.Now()
+	s.mu.Lock()
+	a := s.account(g.id)
+	rest := max(a.questions.take(1, s.rates.Questions, s.rates.Questions, now),
+		a.announcements.take(announcements, s.rates.Announcements, s.rates.AnnouncementBurst, now))
+	s.mu.Unlock()
+	if rest == 0 {
+		return nil
+	}
+	s.tally.paced.Add(1)
+	t := time.NewTimer(rest)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// publish verifies announcements outside the lock and applies them under it.
+func (g *guest) publish(p *route.Publish) *route.PublishResult {
+	result := &route.PublishResult{}
+	opened := make([]route.Announcement, len(p.Announcements))
+	errs := make([]error, len(p.Announcements))
+	for i, signed := range p.Announcements {
+		opened[i], errs[i] = g.open(signed)
+	}
+	s, now := g.server, time.Now().Unix()
+	s.lock.Lock()
+	for i, a := range opened {
+		if errs[i] == nil {
+			_, errs[i] = s.graph.Apply(a, now)
+		}
+	}
+	s.lock.Unlock()
+	for i, err := range errs {
+		if err == nil {
+			result.Accepted++
+			continue
+		}
+		r := route.RefusalOf(err)
+		result.Problems = append(result.Problems, route.Problem{Place: uint32(i), Code: r.Code, Text: clean(r.Text)})
+	}
+	s.tally.accepted.Add(uint64(result.Accepted))
+	s.tally.refused.Add(uint64(len(result.Problems)))
+	return result
+}
+
+// open reads an announcement that must be the client's own (rule I5).
+func (g *guest) open(signed wire.Signed) (route.Announcement, error) {
+	a, err := route.Decode(signed.Body)
+	if err != nil {
+		return route.Announcement{}, err
+	}
+	if a.Node != g.id {
+		return route.Announcement{}, &route.Refusal{Code: wire.NotAllowed, Text: fmt.Sprintf(
+			"announcement of %s brought by %s; a node publishes its own and no others", a.Node.Short(), g.id.Short())}
+	}
+	if g.suite == nil {
+		var unused [32]byte // a Suite is for one goroutine, so each stream has its own; nothing is signed with it
+		rand.Read(unused[:])
+		g.suite = ident.NewKey(unused)
+	}
+	return route.Open(g.suite, signed)
+}
+
+// search answers a query when it is its turn (rule I8).
+func (s *Server) search(ctx context.Context, q *route.Query) (*route.Answer, error) {
+	select {
+	case s.turns <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s.lock.RLock()
+	answer := s.graph.Answer(q)
+	s.lock.RUnlock()
+	<-s.turns
+	s.tally.questions.Add(1)
+	if answer.Code == wire.CodeNone {
+		s.tally.routes.Add(1)
+	}
+	return answer, nil
+}
+
+// clean makes a text fit for a message: a decoder's error may quote what a stranger
+// wrote.
+func clean(text string) string {
+	text = strings.ToValidUTF8(text[:min(len(text), wire.MaxText)], "")
+	if wire.CleanText(text, wire.MaxText) != nil {
+		return "malformed"
+	}
+	return text
+}

@@ -1,0 +1,192 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"kula/ident"
+	"kula/internal/p2p"
+	"kula/route"
+	"kula/wire"
+)
+
+const (
+	// places is how many connections a server keeps. An idle one takes about 100 KiB;
+	// a hostile one at most 4 MiB: four receive windows of 256 KiB, and on each of its
+	// two streams a message half read and answers it does not take. So no flood takes
+	// more than 4 GiB, and none from a single /24 or /48 more than a quarter of it.
+	// Beyond them the oldest connection goes, and an honest node comes back.
+	places          = 1024
+	placesPerPrefix = places / 4
+
+	// handshakes is how many connections may be half open: a restarted server's
+	// nodes all come back within seconds.
+	handshakes = 512
+
+	// streamsPerKey is one, and one that came before its dead predecessor was noticed.
+	streamsPerKey = 2
+
+	// farewell is how long a server that stops may take to answer what it has read.
+	farewell = time.Second
+
+	// reportEvery is how often the counters are logged.
+	reportEvery = 10 * time.Minute
+)
+
+// Options are what a server runs with. Seed and Listen are compulsory.
+type Options struct {
+	Seed   [32]byte         // Ed25519 seed of its identity (ident.Key.IdentitySeed)
+	Listen []string         // HOST:PORT for TCP, port 0 for any free one; or multiaddrs
+	Ready  func(uri string) // called by Serve once clients can connect; may be nil
+	Log    *slog.Logger     // nil: nothing is logged
+	Max    int              // announcements kept in all; 0: route.DefaultMax
+	Rates  Rates
+}
+
+// Server is a running index server. Its methods may be called from any goroutine.
+type Server struct {
+	rates Rates
+	log   *slog.Logger
+	host  *p2p.Host
+	tally tally
+	work  flight
+	turns chan struct{} // places for searches
+
+	lock  sync.RWMutex // of graph
+	graph *route.Graph
+
+	mu       sync.Mutex // of accounts and what is in them
+	accounts map[ident.ID]*account
+
+	end   context.CancelFunc
+	tasks sync.WaitGroup
+	close func() error
+}
+
+// account is what a server knows of one identity.
+type account struct {
+	announcements, questions bucket
+	streams                  []*p2p.Framed // oldest first
+}
+
+// Serve runs an index server until ctx ends, which is no error, or it cannot listen.
+func Serve(ctx context.Context, opt Options) error {
+	s, err := Start(opt)
+	if err != nil {
+		return err
+	}
+	if opt.Ready != nil {
+		opt.Ready(s.URI())
+	}
+	<-ctx.Done()
+	return s.Close()
+}
+
+// Start begins to serve: clients can connect when it returns.
+func Start(opt Options) (*Server, error) {
+	if len(opt.Listen) == 0 {
+		return nil, errors.New("index server: no address to listen on; write HOST:PORT, e.g. 0.0.0.0:4281")
+	}
+	var addrs []string
+	for _, l := range opt.Listen {
+		a, err := listenAddr(l)
+		if err != nil {
+			return nil, fmt.Errorf("index server: %w", err)
+		}
+		addrs = append(addrs, a)
+	}
+	s := &Server{
+		rates: opt.Rates.withDefaults(), log: opt.Log, graph: route.NewGraph(opt.Max),
+		turns: make(chan struct{}, runtime.GOMAXPROCS(0)), accounts: map[ident.ID]*account{},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	s.host, err = p2p.New(p2p.Config{
+		Seed: opt.Seed, Listen: addrs,
+		Handshakes: handshakes, Strangers: places, StrangersPerPrefix: placesPerPrefix,
+	}, noSessions{})
+	if err != nil {
+		return nil, fmt.Errorf("index server: %w", err)
+	}
+	var ctx context.Context
+	ctx, s.end = context.WithCancel(context.Background())
+	s.close = sync.OnceValue(s.stop)
+	limits := p2p.Limits{MaxFrame: route.MaxMessage, Idle: s.rates.Idle, Streams: places * streamsPerKey}
+	s.host.Handle(Protocol, limits, s.serve)
+	s.tasks.Go(func() { s.keep(ctx) })
+	s.log.Info("index server is ready", "key", s.host.ID().Short(), "addresses", len(s.host.Addrs()))
+	return s, nil
+}
+
+// ID is the server's identity.
+func (s *Server) ID() ident.ID { return s.host.ID() }
+
+// URI is the link to the server: its key and the addresses it listens on.
+func (s *Server) URI() string {
+	addrs := s.host.Addrs()
+	for i, a := range addrs { // the key says who already
+		addrs[i] = cutPeer(a)
+	}
+	return FormatURI(Link{Key: s.host.ID(), Addrs: addrs[:min(len(addrs), wire.MaxAddresses)]})
+}
+
+// Close answers what was read, ends all streams and waits until nothing is left.
+func (s *Server) Close() error { return s.close() }
+
+func (s *Server) stop() error {
+	if !s.work.drain(farewell) {
+		s.log.Warn("index server stops before it has answered everything it read")
+	}
+	s.end()
+	err := s.host.Close()
+	s.tasks.Wait()
+	s.report()
+	return err
+}
+
+// keep drops what expired and the accounts that nobody uses.
+func (s *Server) keep(ctx context.Context) {
+	expire, report := time.NewTicker(s.rates.Expire), time.NewTicker(reportEvery)
+	defer expire.Stop()
+	defer report.Stop()
+	for {
+		select {
+		case now := <-expire.C:
+			s.lock.Lock()
+			n := s.graph.Expire(now.Unix())
+			s.lock.Unlock()
+			s.tally.expired.Add(uint64(n))
+			s.sweep(now)
+		case <-report.C:
+			s.report()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweep forgets identities that have no stream and nothing to make up for.
+func (s *Server) sweep(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, a := range s.accounts {
+		if len(a.streams) == 0 && a.announcements.unused(now) && a.questions.unused(now) {
+			delete(s.accounts, id)
+		}
+	}
+}
+
+// noSessions is a host that wants no sessions: what a stranger may send on one is
+// bounded by the host, and nobody reads it.
+type noSessions struct{}
+
+func (noSessions) SessionUp(ident.ID, uint64, p2p.Class) {}
+func (noSessions) Frame(uint64, []byte)                  {}
+func (noSessions) SessionDown(uint64, error)             {}
