@@ -150,7 +150,9 @@ func (n *Node) setFee(f *friend, cur money.Currency, fee money.Fee) *Error {
 // settle records a repayment that I, the creditor, received outside Kula.
 func (n *Node) settle(f *friend, c *Settle) *Error {
 	cur := c.Amount.Currency
-	balance := f.ch.Figures(cur).Balance
+	fig := f.ch.Figures(cur)
+	balance := fig.Balance
+	free := max(0, balance-fig.LockedByMe) // what is locked may become debt of mine: it is no longer theirs to repay
 	switch {
 	case c.Amount.Amount <= 0:
 		return refusal(wire.WrongAmount, "a repayment of %s; it must be above 0", c.Amount)
@@ -160,6 +162,9 @@ func (n *Node) settle(f *friend, c *Settle) *Error {
 	case c.Amount.Amount > balance:
 		return refusal(wire.WrongAmount, "%s owes you %s, less than the %s of the repayment. Record at most %s",
 			f.name, money.Value{Amount: balance, Currency: cur}, c.Amount, money.Value{Amount: balance, Currency: cur})
+	case c.Amount.Amount > free:
+		return refusal(wire.WrongAmount, "%s owes you %s, and payments of %s through them are under way. Record at most %s, or wait until those have ended",
+			f.name, money.Value{Amount: balance, Currency: cur}, money.Value{Amount: fig.LockedByMe, Currency: cur}, money.Value{Amount: free, Currency: cur})
 	}
 	if err := wire.CleanText(c.Text, wire.MaxText); err != nil {
 		return refusal(wire.BadRequest, "the text: %v", err)
@@ -270,10 +275,12 @@ func (n *Node) findAt(c *Find) (any, *Error) {
 		if bad != nil || id == n.me {
 			return nil, err
 		}
-		f = n.newFriend(id)
-		f.lost = asking
+		if f = n.friends[id]; f == nil { // else a stranger that is just showing what it holds
+			f = n.newFriend(id)
+			n.addFriend(f)
+		}
+		f.tentative, f.lost = false, asking
 		f.name = n.uniqueName("", f)
-		n.addFriend(f)
 		n.markChannel(f)
 		n.wakeAt(n.now + patience)
 	}
@@ -354,6 +361,8 @@ func (n *Node) releaseHold(id wire.PaymentID) (any, *Error) {
 	case p.form != wire.FormHold:
 		return nil, refusal(wire.BadRequest, "payment %s is not set aside; there is nothing to release", id)
 	case p.stage == stageReleased:
+	case p.at.friend == nil && p.stage == stageArrived:
+		return nil, refusal(wire.Conflict, "payment %s was set aside before a restore and is not there any more; ask %s whether it came", id, n.nameOf(p.payee))
 	case p.stage != stageArrived:
 		return nil, refusal(wire.Conflict, "payment %s has not arrived at %s yet", id, n.nameOf(p.payee))
 	default:
@@ -368,7 +377,7 @@ func (n *Node) cancelPayment(id wire.PaymentID) (any, *Error) {
 	switch {
 	case p == nil:
 		return nil, refusal(wire.NotFound, "you have no open payment %s", id)
-	case p.stage == stageReleased:
+	case p.stage == stageReleased && p.at.friend != nil:
 		return nil, refusal(wire.Conflict, "payment %s is released to %s; only they can give it back now", id, n.nameOf(p.payee))
 	case p.stage == stageRoute:
 		n.returned(p, &wire.Reason{Code: wire.CancelledByPayer, At: n.me, Currency: p.value.Currency})
@@ -380,6 +389,7 @@ func (n *Node) cancelPayment(id wire.PaymentID) (any, *Error) {
 	}
 	if f := p.at.friend; f.ch.Withdraw(p.at.number) {
 		n.dropOut(f, p.at.number)
+		n.markChannel(f)
 		p.at = place{}
 		n.returned(p, &wire.Reason{Code: wire.CancelledByPayer, At: n.me, Currency: p.value.Currency})
 		return n.paymentView(p), nil

@@ -60,17 +60,17 @@ func (Republish) event()    {}
 func (Stop) event()         {}
 func (Do) event()           {}
 
-// Effects is what the driver must do after a Step, in field order: Pass may leave at
-// once; everything in Save and Book is on disk, in one transaction, before anything
+// Effects is what the driver must do after a Step, in field order: Pass and Ask may leave
+// at once; everything in Save and Book is on disk, in one transaction, before anything
 // below it happens.
 type Effects struct {
 	Pass    []Out         // reveals on their way to the payer: they are repeated until answered and need no save
+	Ask     []Query       // routes wanted from an index server: nothing is promised by asking
 	Save    []Record      // state; of several with one kind and key only the last is here
 	Book    []Row         // rows to append
 	Send    []Out         // messages, in order per session
 	Hangup  []Session     // sessions to close after what was sent
 	Publish []wire.Signed // announcements for every index server
-	Ask     []Query       // routes wanted from an index server
 	Reply   []Reply       // outcomes of commands
 	Tell    []Notice      // what changed, for whoever watches
 	Wake    int64         // unix milliseconds of the next Tick wanted, 0 for none

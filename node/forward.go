@@ -60,6 +60,7 @@ func (n *Node) carry(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blob,
 	next.out[own.Number] = &outgoing{up: place{f, l.Number}, fee: l.Amount - hop.Amount}
 	in.onward, in.fee = place{next, own.Number}, l.Amount-hop.Amount
 	n.markOut(next, own.Number)
+	n.markChannel(next) // the number is used, even if the lock is not signed in this Step
 	n.touch(next)
 }
 
@@ -107,6 +108,7 @@ func (n *Node) cancelled(f *friend, l *credit.OwnLock, reason []byte) {
 func (n *Node) lockFailed(f *friend, l *credit.OwnLock) {
 	out := f.out[l.Number]
 	n.dropOut(f, l.Number)
+	n.markChannel(f)
 	if out == nil {
 		return
 	}

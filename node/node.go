@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"kula/credit"
 	"kula/ident"
 	"kula/pay"
 	"kula/wire"
@@ -219,6 +220,13 @@ func (n *Node) signOne(f *friend) {
 	n.signed(f)
 	n.send(f, f.ch.Since(f.session.sent))
 	f.session.sent = f.ch.MyMark()
+	for _, l := range f.ch.Mine.Locks {
+		if l.Opened == f.ch.Mine.Promise.Seq && l.End == credit.Open { // orders that overtook the lock
+			for _, note := range n.ordersOf(f.out[l.Number]) {
+				n.send(f, &wire.Onward{Number: l.Number, Note: note})
+			}
+		}
+	}
 }
 
 // signed marks what the newest promise changed for saving.

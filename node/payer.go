@@ -85,16 +85,21 @@ func (n *Node) pay(id uint64, cmd *Pay) {
 		n.reply(id, nil, e)
 		return
 	}
-	n.payments[p.id] = p
-	n.markPayment(p)
+	n.payments[p.id] = p // saved with its first lock, or when it waits: until then nothing depends on it
 	n.try(p, func(*payment) { n.reply(id, n.paymentView(p), nil) })
 }
 
 func (n *Node) paidBefore(cmd *Pay, p *payment) *Error {
-	if p.form == wire.FormPush || len(cmd.Prior) == 0 {
+	prior := cmd.Prior
+	for _, r := range n.fx.Save { // it may have ended earlier in this Step
+		if r.Kind == KindPaymentDone && r.Key == p.id.String() {
+			prior = r.Value
+		}
+	}
+	if p.form == wire.FormPush || len(prior) == 0 {
 		return nil
 	}
-	if v, err := DecodePayment(cmd.Prior); err == nil && v.State == Paid {
+	if v, err := DecodePayment(prior); err == nil && v.State == Paid {
 		return refusal(wire.InvoicePaid, "you have paid this invoice already (payment %s)", v.ID)
 	}
 	return nil
@@ -208,6 +213,7 @@ func (n *Node) try(p *payment, then func(*payment)) {
 		}
 		p.catching = no != nil && no.Code == wire.CatchingUp && no.At == n.me && n.now < p.giveUp
 		if p.catching { // a moment after a connection came up; tried again when that friend is ready
+			n.markPayment(p)
 			n.wakeAt(p.giveUp)
 		} else if no != nil {
 			n.returned(p, no)
@@ -263,6 +269,7 @@ func (n *Node) lock(p *payment, r pay.Route) *wire.Reason {
 	p.tries++
 	n.stage(p, stageLocked)
 	n.markOut(f, own.Number)
+	n.markChannel(f) // the number is used, even if the lock is not signed in this Step
 	n.touch(f)
 	return nil
 }

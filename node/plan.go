@@ -79,7 +79,7 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) (*pay.Route, *wi
 	}
 	if answer == nil {
 		no := n.bestBlocked(p)
-		if no == nil || no.Code != wire.LimitReached || n.friends[p.payee] == nil {
+		if no == nil || n.friends[p.payee] == nil {
 			no = &wire.Reason{Code: wire.IndexUnreachable, At: n.me, Next: p.payee, Currency: p.value.Currency, Text: a.Problem}
 		}
 		return nil, no

@@ -57,6 +57,10 @@ func (n *Node) askOrResume(f *friend, h *wire.Hello) {
 		f.lost = adopted // nothing was ever promised
 		return
 	}
+	if h.Restored && !f.tentative && !f.ch.MyMark().Before(h.Held) && !f.ch.HeldMark().Before(h.Mine) {
+		f.lost = adopted // it was restored too and holds nothing newer: what I have is the best there is
+		return
+	}
 	if f.lost == asking {
 		n.ask(f)
 	}
@@ -84,7 +88,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 	if err == nil && f.tentative && ch.Mine.Promise.Seq == 0 {
 		err = refusal(wire.UnknownFriend, "the snapshot shows no promise of mine")
 	}
-	if err == nil && !f.tentative && !f.ch.AwaitsEpoch() && ch.MyMark().Before(f.ch.MyMark()) {
+	if err == nil && !f.tentative && ch.HeldMark().Before(f.ch.HeldMark()) { // an own promise that it does not hold binds nobody
 		err = refusal(wire.BadSequence, "the snapshot is older than what I hold")
 	}
 	if err != nil {
@@ -112,6 +116,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 func (n *Node) adopt(f *friend, ch *credit.Channel) {
 	n.forgetLocks(f)
 	f.above = max(f.above, f.ch.Mine.Promise.Epoch)
+	ch.KeepTerms(f.ch)
 	f.ch, f.lost = ch, adopted
 	for _, l := range ch.Theirs.Locks {
 		n.parts[l.Part] = place{f, l.Number}
@@ -133,8 +138,21 @@ func (n *Node) forgetLocks(f *friend) {
 	for number, in := range f.in {
 		if in.mine != nil {
 			in.mine.forget(f, number)
+			n.unheld(in.mine)
 		}
 		n.dropIn(f, number)
+	}
+}
+
+// unheld: an invoice of which nothing is here any more is open, until its parts are found again.
+func (n *Node) unheld(c *collection) {
+	if len(c.parts) > 0 {
+		return
+	}
+	delete(n.collecting, claimKey{c.key, c.payment})
+	if c.invoice != nil && c.invoice.state == pay.InvoiceHeld {
+		c.invoice.state = pay.InvoiceOpen
+		n.markInvoice(c.invoice)
 	}
 }
 
@@ -169,9 +187,7 @@ func (n *Node) endRestore() {
 func (n *Node) resume(f *friend) {
 	f.lost = whole
 	n.markFriend(f)
-	if f.ch.MyMark().Seq > 0 || f.ch.HeldMark().Seq > 0 {
-		n.startEpoch(f, f.ch.Renewal())
-	}
+	n.startEpoch(f, f.ch.Renewal()) // also where nothing was promised yet: what I signed and forgot has older numbers
 	n.touch(f)
 	if f.session != nil && f.session.heard {
 		n.repeat(f)
