@@ -2,7 +2,7 @@ package node
 
 import (
 	"iter"
-	"slices"
+	"strings"
 
 	"kula/credit"
 	"kula/ident"
@@ -90,69 +90,98 @@ func (n *Node) invoiceOf(p *payment) *wire.Invoice {
 	return i
 }
 
-// Check reads the whole book and says what does not follow: a gap, a changed row, a balance that does
-// not add up, or channels that differ from the book. Empty: all is well.
-func (n *Node) Check(rows iter.Seq2[Row, error]) []string {
-	var problems []string
-	say := func(s string) {
-		if len(problems) < 100 {
-			problems = append(problems, s)
+// BookState is where the book must end, and what its rows must add up to.
+type BookState struct {
+	Seq      uint64
+	Hash     [32]byte
+	Accounts []Account // by friend and currency
+}
+
+// Account is the balance with one friend in one currency, as both sides signed it.
+type Account struct {
+	Friend   ident.ID
+	Name     string
+	Currency money.Currency
+	Balance  money.Amount
+}
+
+// Book says where the book stands now.
+func (n *Node) Book() BookState {
+	s := BookState{Seq: n.self.BookSeq, Hash: n.self.BookHash}
+	for _, f := range n.order {
+		if f.lost != whole {
+			continue // its row comes with the restore
+		}
+		for _, cur := range f.ch.Currencies() {
+			s.Accounts = append(s.Accounts, Account{f.id, f.name, cur, f.signedBalance(cur)})
 		}
 	}
-	type account struct {
-		friend   ident.ID
-		currency money.Currency
+	return s
+}
+
+// Check reads the whole book, see [BookState.Check].
+func (n *Node) Check(rows iter.Seq2[Row, error]) []string { return n.Book().Check(rows) }
+
+// maxProblems bounds what a check of a broken book says.
+const maxProblems = 100
+
+type bookAccount struct {
+	friend   ident.ID
+	currency money.Currency
+}
+
+// Check reads the book up to row Seq and says what does not follow: a gap, a changed row, a balance that
+// does not add up, an account that differs from what both sides signed. Empty: all is well.
+func (s BookState) Check(rows iter.Seq2[Row, error]) []string {
+	var problems []string
+	say := func(parts ...string) {
+		if len(problems) < maxProblems {
+			problems = append(problems, strings.Join(parts, ""))
+		}
 	}
-	sums := map[account]money.Amount{}
+	sums := s.follow(rows, say)
+	for _, a := range s.Accounts {
+		key := bookAccount{a.Friend, a.Currency}
+		if sums[key] != a.Balance {
+			say("the book's balance with ", a.Name, " is ", money.Value{Amount: sums[key], Currency: a.Currency}.String(),
+				", the signed one is ", money.Value{Amount: a.Balance, Currency: a.Currency}.String())
+		}
+		delete(sums, key)
+	}
+	return problems
+}
+
+// follow reads rows 1 to Seq and gives their sum per account.
+func (s BookState) follow(rows iter.Seq2[Row, error], say func(...string)) map[bookAccount]money.Amount {
+	sums := map[bookAccount]money.Amount{}
 	var seq uint64
 	var hash [32]byte
 	for r, err := range rows {
 		if err != nil {
-			say("row " + itoa(int(seq)+1) + ": " + err.Error())
+			say("row ", itoa(int(seq)+1), ": ", err.Error())
 			break
 		}
+		if seq == s.Seq {
+			break // written since
+		}
 		if r.Seq != seq+1 {
-			say("row " + itoa(int(r.Seq)) + " follows row " + itoa(int(seq)))
+			say("row ", itoa(int(r.Seq)), " follows row ", itoa(int(seq)))
 		}
 		if r.Prev != hash {
-			say("row " + itoa(int(r.Seq)) + " does not continue the row before it: one of them was changed")
+			say("row ", itoa(int(r.Seq)), " does not continue the row before it: one of them was changed")
 		}
-		a := account{r.Friend, r.Currency}
+		a := bookAccount{r.Friend, r.Currency}
 		sums[a] += r.Change
 		if sums[a] != r.Balance {
-			say("row " + itoa(int(r.Seq)) + " says the balance is " + money.Value{Amount: r.Balance, Currency: r.Currency}.String() +
-				", its changes add up to " + money.Value{Amount: sums[a], Currency: r.Currency}.String())
+			say("row ", itoa(int(r.Seq)), " says the balance is ", money.Value{Amount: r.Balance, Currency: r.Currency}.String(),
+				", its changes add up to ", money.Value{Amount: sums[a], Currency: r.Currency}.String())
 		}
 		seq, hash = r.Seq, r.Hash()
 	}
-	if seq != n.self.BookSeq || hash != n.self.BookHash {
-		say("the book ends at row " + itoa(int(seq)) + ", it should end at row " + itoa(int(n.self.BookSeq)))
+	if seq != s.Seq || hash != s.Hash {
+		say("the book ends at row ", itoa(int(seq)), ", it should end at row ", itoa(int(s.Seq)))
 	}
-	for _, f := range n.order {
-		var curs []money.Currency
-		for a := range sums {
-			if a.friend == f.id {
-				curs = append(curs, a.currency)
-			}
-		}
-		curs = append(curs, f.ch.Currencies()...)
-		slices.Sort(curs)
-		for _, cur := range slices.Compact(curs) {
-			signed := f.signedBalance(cur)
-			if sums[account{f.id, cur}] != signed && f.lost == whole {
-				say("the book's balance with " + f.name + " is " + money.Value{Amount: sums[account{f.id, cur}], Currency: cur}.String() +
-					", the channel's is " + money.Value{Amount: signed, Currency: cur}.String())
-			}
-			delete(sums, account{f.id, cur})
-		}
-	}
-	for a, sum := range sums {
-		if sum != 0 {
-			problems = append(problems, "the book has a balance with "+a.friend.Short()+"…, who is no friend")
-		}
-	}
-	slices.Sort(problems)
-	return problems
+	return sums
 }
 
 // signedBalance is what the promises say, without queued moves.

@@ -40,6 +40,7 @@ type friend struct {
 	announceDue bool
 	keptTime    int64 // when it was last written; not saved
 	keepSent    int64 // when I last sent my heads to keep
+	changed     bool  // to be told of at the end of the Step
 	touched     bool
 }
 

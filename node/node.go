@@ -107,6 +107,7 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 		n.announce()
 	}
 	n.save()
+	n.tellFriends()
 	n.tellPayments()
 	for _, w := range n.wakes {
 		if n.fx.Wake == 0 || w < n.fx.Wake {
@@ -159,7 +160,8 @@ func (n *Node) draw16() (b [16]byte) {
 
 func (n *Node) wakeAt(t int64) { n.wakes = append(n.wakes, t) }
 
-func (n *Node) tellFriend(f *friend) { n.fx.Tell = append(n.fx.Tell, Notice{Friend: n.friendView(f)}) }
+// tellFriend says at the end of the Step what became of a friend.
+func (n *Node) tellFriend(f *friend) { f.changed = true }
 
 // touch says that a channel may have something to sign or announce.
 func (n *Node) touch(f *friend) {
@@ -204,10 +206,11 @@ func (n *Node) signOne(f *friend) {
 		n.startEpoch(f, less)
 		return
 	}
-	if f.ch.AwaitsEpoch() || !f.ch.Pending() {
+	if !f.ch.Pending() {
 		return
 	}
 	s := f.ch.Sign(n.suite, n.now)
+	n.tellFriend(f)
 	for _, l := range s.Over {
 		n.lockFailed(f, l)
 	}

@@ -128,6 +128,15 @@ func (n *Node) donePayment(p *payment) {
 	n.fx.Save = append(n.fx.Save, Record{Kind: KindPaymentDone, Key: p.id.String(), Value: wire.Marshal(s)})
 }
 
+func (n *Node) tellFriends() {
+	for _, f := range n.order {
+		if f.changed && !f.tentative {
+			f.changed = false
+			n.fx.Tell = append(n.fx.Tell, Notice{Friend: n.friendView(f)})
+		}
+	}
+}
+
 // tellPayments says once per Step what became of each payment that changed.
 func (n *Node) tellPayments() {
 	for _, id := range slices.SortedFunc(maps.Keys(n.changed), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {

@@ -368,6 +368,7 @@ func (n *Node) accept(f *friend, step *credit.Step) {
 	}
 	n.markChannel(f)
 	n.touch(f)
+	n.tellFriend(f)
 	f.problem = ""
 	if step.Epoch {
 		f.session.old = false
