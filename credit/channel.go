@@ -188,13 +188,13 @@ type Figures struct {
 	FeeMine, FeeTheirs          money.Fee    // what I charge, what they charge me
 }
 
-// Figures of a currency.
+// Figures of a currency. While a renewal is answered by one side only, IOwe is what matches TheyOwe.
 func (c *Channel) Figures(cur money.Currency) Figures {
-	mine, theirs := c.Mine.Promise.Line(cur), c.Theirs.Promise.Line(cur)
+	theirs := c.Theirs.Promise.Line(cur)
 	granted := c.Granted()
 	give, get := granted.Line(cur), c.TheirTerms.Line(cur)
 	f := Figures{
-		Currency: cur, IOwe: mine.Owed, TheyOwe: theirs.Owed,
+		Currency: cur, IOwe: c.owedByMe(cur), TheyOwe: theirs.Owed,
 		LockedByThem: theirs.Locked, LimitReceived: get.Limit, LimitGranted: give.Limit,
 		FeeMine: give.Fee(), FeeTheirs: get.Fee(),
 	}

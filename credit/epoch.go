@@ -67,8 +67,8 @@ func (c *Channel) rebase() {
 // first promise of its epoch did, or because owed comes near the end of int64. Only the side with
 // the smaller key begins a renewal, so that two never cross.
 func (c *Channel) Renewal() []wire.Less {
-	if s := c.Theirs.Promise.Start; s != nil && len(s.Less) > 0 && c.Mine.Promise.Ack.Before(c.HeldMark()) {
-		return s.Less
+	if less := c.answerDue(); less != nil {
+		return less
 	}
 	if !c.holdsBack() || c.unacknowledged() {
 		return nil
@@ -81,6 +81,16 @@ func (c *Channel) Renewal() []wire.Less {
 		}
 	}
 	return less
+}
+
+// answerDue is what my friend's renewal subtracts and mine must too, nil for nothing. The smaller key
+// begins and the larger answers: what the larger subtracts is never to be answered again.
+func (c *Channel) answerDue() []wire.Less {
+	s := c.Theirs.Promise.Start
+	if s == nil || len(s.Less) == 0 || smaller(c.Me, c.Friend) || !c.Mine.Promise.Ack.Before(c.HeldMark()) {
+		return nil
+	}
+	return s.Less
 }
 
 // holdsBack says whether I am to begin a renewal: no move is signed until my friend has acknowledged all earlier ones.
@@ -120,17 +130,28 @@ func (c *Channel) unacknowledged() bool {
 
 func smaller(a, b ident.ID) bool { return slices.Compare(a[:], b[:]) < 0 }
 
-// owedByMe is my owed as my friend's promises see it: while my renewal is not answered, what it subtracts still counts.
+// owedByMe is my owed to set against what my friend's newest promise says: while the renewal that I
+// began is not answered, what it subtracts still counts; what I have yet to subtract counts no more.
 func (c *Channel) owedByMe(cur money.Currency) money.Amount {
-	owed := c.Mine.Promise.Line(cur).Owed
-	if c.AwaitsEpoch() {
-		for _, l := range c.Mine.Promise.Start.Less {
-			if l.Currency == cur {
-				owed += l.Amount
-			}
-		}
+	owed := c.Mine.Promise.Line(cur).Owed - lessOf(c.answerDue(), cur)
+	if c.renewing() {
+		owed += lessOf(c.Mine.Promise.Start.Less, cur)
 	}
 	return owed
+}
+
+// renewing says whether I began a renewal that my friend has not answered.
+func (c *Channel) renewing() bool {
+	return c.AwaitsEpoch() && len(c.Mine.Promise.Start.Less) > 0 && smaller(c.Me, c.Friend)
+}
+
+func lessOf(list []wire.Less, cur money.Currency) money.Amount {
+	for _, l := range list {
+		if l.Currency == cur {
+			return l.Amount
+		}
+	}
+	return 0
 }
 
 // judgeStart judges a promise of another epoch than the held one (spec C-40).
@@ -139,7 +160,8 @@ func (c *Channel) judgeStart(u *wire.Update, p *wire.Promise) (*Step, error) {
 	if p.Start == nil {
 		return nil, refuse(wire.BadBase, "promise %d.%d without the first of its epoch; I hold %d.%d", p.Epoch, p.Seq, held.Epoch, held.Seq)
 	}
-	if p.Start.Mine != held {
+	if p.Start.Mine != held && (p.Start.Mine.Epoch != held.Epoch || !held.Before(p.Start.Mine)) {
+		// A later promise than I hold is as good, if only acknowledgements lie between: the figures tell.
 		return nil, refuse(wire.BadBase, "epoch %d starts from promise %d.%d, I hold %d.%d", p.Epoch, p.Start.Mine.Epoch, p.Start.Mine.Seq, held.Epoch, held.Seq)
 	}
 	if len(u.Groups) > 0 || p.Ack != p.Start.Held {
@@ -176,7 +198,7 @@ func (c *Channel) judgeStart(u *wire.Update, p *wire.Promise) (*Step, error) {
 }
 
 func (c *Channel) judgeLess(p *wire.Promise) error {
-	if c.AwaitsEpoch() && len(c.Mine.Promise.Start.Less) > 0 {
+	if c.renewing() {
 		if p.Ack != c.MyMark() || !slices.Equal(p.Start.Less, c.Mine.Promise.Start.Less) {
 			return refuse(wire.BadMove, "the new epoch does not answer the renewal that I signed")
 		}
@@ -242,6 +264,20 @@ func Adopt(suite ident.Suite, me, friend ident.ID, s *wire.Snapshot) (*Channel, 
 	return c, nil
 }
 
+// KeepTerms takes terms that an earlier copy of the channel has and this one has only older ones of: they
+// were signed or read after what this copy shows, and may be cited.
+func (c *Channel) KeepTerms(earlier *Channel) {
+	newest := c.Granted().Number
+	for _, t := range earlier.MyTerms {
+		if t.Terms.Number > newest {
+			c.MyTerms = append(c.MyTerms, t)
+		}
+	}
+	if earlier.TheirTerms.Number > c.TheirTerms.Number {
+		c.TheirSigned, c.TheirTerms = earlier.TheirSigned, earlier.TheirTerms
+	}
+}
+
 func (c *Channel) adoptPromises(suite ident.Suite, s *wire.Snapshot) error {
 	if !s.Yours.None() {
 		if err := wire.Open(suite, c.Me, wire.TagPromise, s.Yours, &c.Mine.Promise); err != nil {
@@ -265,6 +301,10 @@ func (c *Channel) adoptPromises(suite ident.Suite, s *wire.Snapshot) error {
 	ack, held := c.Mine.Promise.Ack, c.HeldMark()
 	if held.Before(ack) || held.SameNumber(ack) && held != ack {
 		return refuse(wire.BadSequence, "snapshot shows its promise %d.%d, mine acknowledges %d.%d", held.Epoch, held.Seq, ack.Epoch, ack.Seq)
+	}
+	ack, mine := c.Theirs.Promise.Ack, c.MyMark()
+	if mine.Before(ack) || mine.SameNumber(ack) && mine != ack {
+		return refuse(wire.BadSequence, "snapshot shows my promise %d.%d, its own acknowledges %d.%d", mine.Epoch, mine.Seq, ack.Epoch, ack.Seq)
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func (f *Fault) holds() error {
 	return fmt.Errorf("unknown fault %d", f.Kind)
 }
 
-// holdsDrop: the locks that ended without the reader's cancel are together more than the debt that was added.
+// holdsDrop: the locks that ended without the reader's cancel are together more than the debt that was added (spec C-51).
 func (f *Fault) holdsDrop(first, second *wire.Promise) error {
 	if first.Seq >= second.Seq {
 		return fmt.Errorf("promise %d is not older than %d", first.Seq, second.Seq)
@@ -129,6 +129,10 @@ func (f *Fault) holdsDrop(first, second *wire.Promise) error {
 		if f.Acked.Hash() != second.Ack.Hash || acked.From != f.Reader || acked.To != f.Writer {
 			return fmt.Errorf("the reader's promise is not the one that the second promise acknowledges")
 		}
+	}
+	if first.Mark(f.First).Before(acked.Ack) {
+		// The reader lists a cancel until it accepts the drop: of what ended before its ack, its list says nothing.
+		return fmt.Errorf("the reader had accepted %d.%d when it listed what it cancels, promise %d is older", acked.Ack.Epoch, acked.Ack.Seq, first.Seq)
 	}
 	if cancelledDigest(f.Cancels) != acked.Cancelled {
 		return fmt.Errorf("the cancelled numbers are not those of the reader's promise")

@@ -8,8 +8,8 @@ import (
 	"kula/wire"
 )
 
-// Floor is what a session's hellos add to the rules: a promise newer than After
-// (my friend's newest when it said hello) cites at least Terms (mine in my hello).
+// Floor is what a session's hellos add to the rules: no promise is older than After (my friend's
+// newest when it said hello), and one that is newer cites at least Terms (mine in my hello).
 type Floor struct {
 	After wire.Mark
 	Terms uint64
@@ -49,6 +49,9 @@ func (c *Channel) Judge(suite ident.Suite, u *wire.Update, floor Floor) (*Step, 
 	if mark.Before(held) {
 		return nil, refuse(wire.BadSequence, "promise %d.%d is older than %d.%d which I hold", mark.Epoch, mark.Seq, held.Epoch, held.Seq)
 	}
+	if mark.Before(floor.After) {
+		return nil, refuse(wire.BadSequence, "promise %d.%d is older than %d.%d which the hello named", mark.Epoch, mark.Seq, floor.After.Epoch, floor.After.Seq)
+	}
 	if p.Epoch != held.Epoch {
 		return c.judgeStart(u, &p)
 	}
@@ -83,6 +86,9 @@ func (c *Channel) judgeCites(p *wire.Promise, floor Floor) error {
 	i := slices.IndexFunc(c.Mine.Marks, func(m OwnMark) bool { return m.Mark == p.Ack })
 	if i < 0 {
 		return refuse(wire.BadAck, "acknowledges %d.%d, which I did not sign so", p.Ack.Epoch, p.Ack.Seq)
+	}
+	if c.renewing() && p.Start == nil && p.Ack == c.MyMark() {
+		return refuse(wire.BadAck, "acknowledges the renewal %d.%d without answering it", p.Ack.Epoch, p.Ack.Seq)
 	}
 	newest := c.Granted().Number
 	if p.Terms > newest || p.Terms < c.Theirs.Promise.Terms {

@@ -71,33 +71,46 @@ func (p *Proof) Verify(v Verifier) (*Shown, error) {
 			return nil, fmt.Errorf("the two promises are not of one channel")
 		}
 	}
-	less, err := judgePair(p, &mine, &theirs)
-	if err != nil {
+	if err := judgePair(p, &mine, &theirs); err != nil {
 		return nil, err
 	}
-	return shown(&mine, &theirs, less), nil
+	return shown(&mine, &theirs, p.Theirs)
 }
 
-// judgePair checks that mine is at least what theirs acknowledges and gives what a renewal under way hides in mine.
-func judgePair(p *Proof, mine, theirs *wire.Promise) ([]wire.Less, error) {
+// judgePair checks that mine is at least what theirs acknowledges.
+func judgePair(p *Proof, mine, theirs *wire.Promise) error {
 	mark := markOf(mine, p.Mine)
 	switch ack := theirs.Ack; {
 	case mark.Before(ack):
-		return nil, fmt.Errorf("the holder shows its promise %d.%d, the other side acknowledged %d.%d", mark.Epoch, mark.Seq, ack.Epoch, ack.Seq)
+		return fmt.Errorf("the holder shows its promise %d.%d, the other side acknowledged %d.%d", mark.Epoch, mark.Seq, ack.Epoch, ack.Seq)
 	case mark.SameNumber(ack):
 		if mark != ack {
-			return nil, fmt.Errorf("the holder's promise %d.%d is not the one that the other side acknowledged", mark.Epoch, mark.Seq)
+			return fmt.Errorf("the holder's promise %d.%d is not the one that the other side acknowledged", mark.Epoch, mark.Seq)
 		}
-		return nil, nil
+		return nil
 	case mark.Epoch == ack.Epoch:
-		return nil, nil
+		return nil
 	case mine.Start != nil && mine.Start.Mine.Epoch == ack.Epoch:
-		return mine.Start.Less, nil
+		return nil
 	}
-	return nil, fmt.Errorf("the holder's promise is of epoch %d, which the other side (epoch %d acknowledged) never answered", mark.Epoch, theirs.Ack.Epoch)
+	return fmt.Errorf("the holder's promise is of epoch %d, which the other side (epoch %d acknowledged) never answered", mark.Epoch, theirs.Ack.Epoch)
 }
 
-func shown(mine, theirs *wire.Promise, less []wire.Less) *Shown {
+// halfRenewed is what mine still lacks or has too little of, next to theirs, while a renewal is
+// answered by one side only: the smaller key begins, the larger answers.
+func halfRenewed(mine, theirs *wire.Promise, signed wire.Signed, cur money.Currency) money.Amount {
+	switch {
+	case smaller(mine.From, mine.To):
+		if mine.Start != nil && theirs.Ack.Epoch != mine.Epoch {
+			return lessOf(mine.Start.Less, cur) // begun, not answered
+		}
+	case theirs.Start != nil && mine.Ack.Before(theirs.Mark(signed)):
+		return -lessOf(theirs.Start.Less, cur) // not answered yet
+	}
+	return 0
+}
+
+func shown(mine, theirs *wire.Promise, signed wire.Signed) (*Shown, error) {
 	s := &Shown{By: mine.From, About: theirs.From, AsOf: theirs.Time}
 	var list []money.Currency
 	for _, l := range append(slices.Clone(mine.Lines), theirs.Lines...) {
@@ -106,16 +119,16 @@ func shown(mine, theirs *wire.Promise, less []wire.Less) *Shown {
 	slices.Sort(list)
 	for _, cur := range slices.Compact(list) {
 		my, their := mine.Line(cur), theirs.Line(cur)
-		for _, l := range less {
-			if l.Currency == cur {
-				my.Owed += l.Amount
-			}
+		owed, ok := my.Owed.Add(halfRenewed(mine, theirs, signed, cur))
+		if !ok || owed < 0 {
+			return nil, fmt.Errorf("the renewal subtracts more %s than was owed", cur)
 		}
+		my.Owed = owed
 		n := Net{Debtor: theirs.From, Creditor: mine.From, Locked: their.Locked, Value: money.Value{Amount: their.Owed - my.Owed, Currency: cur}}
 		if n.Value.Amount < 0 {
 			n = Net{Debtor: mine.From, Creditor: theirs.From, Locked: my.Locked, Value: money.Value{Amount: -n.Value.Amount, Currency: cur}}
 		}
 		s.Nets = append(s.Nets, n)
 	}
-	return s
+	return s, nil
 }

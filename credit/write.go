@@ -44,7 +44,7 @@ func (c *Channel) AcceptTerms(suite ident.Suite, s wire.Signed) (bool, error) {
 }
 
 // Lock queues a lock of mine and gives it its number. The caller has checked that it is within the limit;
-// [Channel.Sign] checks again.
+// [Channel.Sign] checks again. A lock that no reader would decode is refused: a promise with it could never be taken back.
 func (c *Channel) Lock(l wire.Lock) (*OwnLock, error) {
 	if c.Fault != nil {
 		return nil, ErrFrozen
@@ -53,6 +53,9 @@ func (c *Channel) Lock(l wire.Lock) (*OwnLock, error) {
 		return nil, refuse(wire.TooManyLocks, "%d locks are open, at most %d", n, wire.MaxLocks)
 	}
 	l.Number = c.Mine.Next
+	if err := c.fits(wire.Check(&l), l.Currency); err != nil {
+		return nil, err
+	}
 	c.Mine.Next++
 	o := &OwnLock{Lock: l, Digest: l.Digest()}
 	c.Mine.Locks = append(c.Mine.Locks, o)
@@ -97,17 +100,55 @@ func (c *Channel) Cancel(number uint64, reason []byte) bool {
 	return true
 }
 
-// Add queues an add of mine.
+// fits refuses a move that no reader would decode: by its own form, or because its currency is one too many.
+func (c *Channel) fits(form error, cur money.Currency) error {
+	if form != nil {
+		return refuse(wire.BadRequest, "%v", form)
+	}
+	if c.Mine.Promise.Line(cur) != (wire.Line{Currency: cur}) {
+		return nil // has its line already; the rest is for the first use of a currency
+	}
+	used := []money.Currency{cur}
+	for _, l := range c.Mine.Promise.Lines {
+		used = append(used, l.Currency)
+	}
+	for _, l := range c.Mine.Locks {
+		used = append(used, l.Currency)
+	}
+	for _, a := range c.Mine.Adds {
+		used = append(used, a.Currency)
+	}
+	slices.Sort(used)
+	if n := len(slices.Compact(used)); n > wire.MaxLines {
+		return refuse(wire.UnknownCurrency, "%s would be currency %d of this channel, at most %d", cur, n, wire.MaxLines)
+	}
+	return nil
+}
+
+// Add queues an add of mine. It is signed as soon as it is within the limit.
 func (c *Channel) Add(a wire.Add) error {
 	if c.Fault != nil {
 		return ErrFrozen
+	}
+	if err := c.fits(wire.Check(&a), a.Currency); err != nil {
+		return err
+	}
+	if n := len(c.Mine.Adds); n >= wire.MaxAdds {
+		return refuse(wire.TooManyLocks, "%d adds are not acknowledged, at most %d", n, wire.MaxAdds)
 	}
 	c.Mine.Adds = append(c.Mine.Adds, OwnAdd{Add: a})
 	return nil
 }
 
 // Pending says whether there is something to sign: a queued move, or a promise of my friend's that needs an answer.
-func (c *Channel) Pending() bool { return c.Theirs.Answer || !c.holdsBack() && c.queued() }
+// While my new epoch is not acknowledged the only thing to sign is an answer to my friend's own new epoch: both
+// sides may have begun one, and each waits for the other's word.
+func (c *Channel) Pending() bool {
+	if c.AwaitsEpoch() {
+		return c.Theirs.Answer && c.Theirs.Promise.Start != nil
+	}
+	return c.Theirs.Answer || !c.holdsBack() && c.queued()
+}
 
 func (c *Channel) queued() bool {
 	for _, l := range c.Mine.Locks {
@@ -121,28 +162,39 @@ func (c *Channel) queued() bool {
 		}
 	}
 	for _, a := range c.Mine.Adds {
-		if a.Seq == Queued {
+		if a.Seq == Queued && !c.waits(a.Currency) {
 			return true
 		}
 	}
 	return false
 }
 
+// waits says whether queued adds of a currency cannot be signed now: the channel is frozen, or all that is
+// queued would pass the limit. A reader takes no promise above the limit, nor any after it.
+func (c *Channel) waits(cur money.Currency) bool {
+	f := c.Figures(cur)
+	return c.Fault != nil || f.LockedByMe-f.Balance > f.LimitReceived
+}
+
 // Signing is what one signature changed.
 type Signing struct {
 	Fulfilled []*OwnLock // became debt
 	Adds      []wire.Add
-	Over      []*OwnLock // queued, above the limit by now: taken back, never signed
+	Over      []*OwnLock // queued, above the limit by now or overtaken by a fault: taken back, never signed
 }
 
 // Sign puts all queued moves into my next promise. now is unix milliseconds.
 func (c *Channel) Sign(suite ident.Suite, now int64) Signing {
 	var s Signing
-	hold := c.holdsBack()
+	hold := c.holdsBack() || c.AwaitsEpoch()
 	if !hold {
 		s.Over = c.takeBackOver()
 	}
 	seq := c.Mine.Promise.Seq + 1
+	wait := map[money.Currency]bool{}
+	for _, a := range c.Mine.Adds {
+		wait[a.Currency] = hold || c.waits(a.Currency)
+	}
 	p := wire.Promise{
 		From: c.Me, To: c.Friend, Epoch: c.Mine.Promise.Epoch, Seq: seq, Time: now,
 		Ack: c.HeldMark(), Terms: c.TheirTerms.Number,
@@ -171,7 +223,7 @@ func (c *Channel) Sign(suite ident.Suite, now int64) Signing {
 		}
 	}
 	for i := range c.Mine.Adds {
-		if a := &c.Mine.Adds[i]; a.Seq == Queued && !hold {
+		if a := &c.Mine.Adds[i]; a.Seq == Queued && !wait[a.Currency] {
 			a.Seq = seq
 			owed[a.Currency] = mustAdd(owed[a.Currency], a.Amount)
 			s.Adds = append(s.Adds, a.Add)
@@ -232,7 +284,7 @@ func lines(owed map[money.Currency]money.Amount, locked tally) []wire.Line {
 	return list
 }
 
-// takeBackOver removes queued locks, newest first, until all locks fit my friend's newest limit.
+// takeBackOver removes queued locks, newest first, until all locks fit my friend's newest limit; all of them on a frozen channel.
 func (c *Channel) takeBackOver() []*OwnLock {
 	var over []*OwnLock
 	fits := map[money.Currency]bool{}
@@ -242,7 +294,7 @@ func (c *Channel) takeBackOver() []*OwnLock {
 			continue
 		}
 		f := c.Figures(l.Currency)
-		if fits[l.Currency] = f.LockedByMe-f.Balance <= f.LimitReceived; fits[l.Currency] {
+		if fits[l.Currency] = c.Fault == nil && f.LockedByMe-f.Balance <= f.LimitReceived; fits[l.Currency] {
 			continue
 		}
 		c.Mine.Locks = slices.Delete(c.Mine.Locks, i, i+1)
@@ -253,46 +305,59 @@ func (c *Channel) takeBackOver() []*OwnLock {
 
 // Since tells a reader who holds my promise base all moves after it, with my newest promise.
 func (c *Channel) Since(base wire.Mark) *wire.Update {
+	u := &wire.Update{Promise: c.Mine.Signed, Base: base}
+	if base.Epoch != c.Mine.Promise.Epoch {
+		return u // the first promise of an epoch brings no moves
+	}
+	if u.Groups = c.movesAfter(base.Seq, false); len(u.Groups) > wire.MaxGroups {
+		u.Groups = c.movesAfter(base.Seq, true)
+	}
+	return u
+}
+
+// movesAfter gives the moves of my promises after a seq, one group for each, or all in one. A lock opened after
+// what the reader holds is still open, so one group is enough in every order.
+func (c *Channel) movesAfter(after uint64, one bool) []wire.Group {
 	groups := map[uint64]*wire.Group{}
-	after := base.Seq
 	at := func(seq uint64) *wire.Group {
+		if one {
+			seq = c.Mine.Promise.Seq
+		}
 		if groups[seq] == nil {
 			groups[seq] = &wire.Group{Seq: seq}
 		}
 		return groups[seq]
 	}
-	if base.Epoch == c.Mine.Promise.Epoch { // the first promise of an epoch brings no moves
-		for _, l := range c.Mine.Locks {
-			if l.Opened > after {
-				g := at(l.Opened)
-				g.Locks = append(g.Locks, l.Lock)
-			}
-			if l.Ended > after {
-				g := at(l.Ended)
-				if l.End == Fulfilled {
-					g.Fulfils = append(g.Fulfils, l.Number)
-				} else {
-					g.Drops = append(g.Drops, l.Number)
-				}
-			}
+	for _, l := range c.Mine.Locks {
+		if l.Opened > after {
+			g := at(l.Opened)
+			g.Locks = append(g.Locks, l.Lock)
 		}
-		for _, x := range c.Mine.Cancels {
-			if x.Seq > after {
-				g := at(x.Seq)
-				g.Cancels = append(g.Cancels, x.Cancel)
-			}
-		}
-		for _, a := range c.Mine.Adds {
-			if a.Seq > after {
-				g := at(a.Seq)
-				g.Adds = append(g.Adds, a.Add)
+		if l.Ended > after {
+			g := at(l.Ended)
+			if l.End == Fulfilled {
+				g.Fulfils = append(g.Fulfils, l.Number)
+			} else {
+				g.Drops = append(g.Drops, l.Number)
 			}
 		}
 	}
-	u := &wire.Update{Promise: c.Mine.Signed, Base: base}
+	for _, x := range c.Mine.Cancels {
+		if x.Seq > after {
+			g := at(x.Seq)
+			g.Cancels = append(g.Cancels, x.Cancel)
+		}
+	}
+	for _, a := range c.Mine.Adds {
+		if a.Seq > after {
+			g := at(a.Seq)
+			g.Adds = append(g.Adds, a.Add)
+		}
+	}
+	var list []wire.Group
 	for _, g := range groups {
-		u.Groups = append(u.Groups, *g)
+		list = append(list, *g)
 	}
-	slices.SortFunc(u.Groups, func(a, b wire.Group) int { return compare(a.Seq, b.Seq) })
-	return u
+	slices.SortFunc(list, func(a, b wire.Group) int { return compare(a.Seq, b.Seq) })
+	return list
 }

@@ -152,16 +152,20 @@ func (s Sealed) SealOrder(part wire.PartID, o *wire.Order) []byte {
 
 // OpenOrder reads it at the payee.
 func (s Sealed) OpenOrder(part wire.PartID, note []byte) (*wire.Order, error) {
-	if len(note) == 0 {
-		return nil, fmt.Errorf("%w: empty order", wire.ErrForm)
+	if len(note) == 0 || note[0] != 'o' && note[0] != 'c' {
+		return nil, fmt.Errorf("%w: an order leads with o or c", wire.ErrForm)
 	}
-	plain, ok := ident.Open(s.key, orderKind(note[0] == 'c', part), note[1:])
+	cancel := note[0] == 'c'
+	plain, ok := ident.Open(s.key, orderKind(cancel, part), note[1:])
 	if !ok {
 		return nil, fmt.Errorf("%w: the order is not sealed by the payer", wire.ErrForm)
 	}
 	o := new(wire.Order)
 	if err := wire.Unmarshal(plain, o); err != nil {
 		return nil, err
+	}
+	if o.Cancel != cancel {
+		return nil, fmt.Errorf("%w: the order leads with %q and says otherwise", wire.ErrForm, note[0])
 	}
 	return o, nil
 }

@@ -28,6 +28,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -40,6 +41,8 @@ const (
 	MaxFrame = 12 << 20
 	// MaxLocks is how many open locks one promise may carry; 1,000 of 4 KiB keep a snapshot in one frame.
 	MaxLocks = 1000
+	// MaxAdds is how many adds one promise may bring; as many as locks, a text of MaxText each.
+	MaxAdds = 1000
 	// MaxBlob is the size of what a lock carries for the nodes behind it (design §4).
 	MaxBlob = 4 << 10
 	// MaxNote bounds a sealed note between payer and payee: a statement, a signature and a short text.
@@ -56,7 +59,7 @@ const (
 	MaxAddress = 256
 	// MaxHops is the longest route in channels.
 	MaxHops = 20
-	// MaxGroups bounds the steps one update brings: one a promise signed while the other side was away.
+	// MaxGroups bounds the groups of one update. A writer who signed more promises than that tells their moves as one group.
 	MaxGroups = 64
 	// MaxKept bounds the encrypted heads a node keeps for a friend: 1,000 channels of about 128 bytes.
 	MaxKept = 128 << 10
@@ -168,6 +171,9 @@ func checkText(what, s string, limit int) error {
 	if len(s) > limit {
 		return formErr("%s of %d bytes, at most %d", what, len(s), limit)
 	}
+	if !utf8.ValidString(s) {
+		return formErr("%s is not UTF-8", what)
+	}
 	for _, r := range s {
 		if r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
 			return formErr("%s holds the control character %U", what, r)
@@ -176,7 +182,7 @@ func checkText(what, s string, limit int) error {
 	return nil
 }
 
-// CleanText says whether s may stand as a text of at most limit bytes: no control
+// CleanText says whether s may stand as a text of at most limit bytes: UTF-8, no control
 // characters, none that change the direction of writing.
 func CleanText(s string, limit int) error { return checkText("text", s, limit) }
 

@@ -182,7 +182,12 @@ type Order struct {
 	Preimage ident.Preimage // zero with Cancel
 }
 
-func (o *Order) check() error { return nil }
+func (o *Order) check() error {
+	if o.Cancel && o.Preimage != (ident.Preimage{}) {
+		return formErr("a cancel with a preimage")
+	}
+	return nil
+}
 
 // Reason is why a part came back, sealed to the payer by the node that refused it.
 type Reason struct {

@@ -316,7 +316,7 @@ func (g *Group) check() error {
 	if g.Seq == 0 {
 		return formErr("group of promise 0")
 	}
-	if len(g.Locks) > MaxLocks || len(g.Adds) > MaxLines || len(g.Cancels) > MaxLocks {
+	if len(g.Locks) > MaxLocks || len(g.Adds) > MaxAdds || len(g.Cancels) > MaxLocks {
 		return formErr("%d locks, %d cancels, %d adds in one group", len(g.Locks), len(g.Cancels), len(g.Adds))
 	}
 	for i := range g.Locks {

@@ -186,6 +186,9 @@ func (c *Client) Ask(ctx context.Context, q *route.Query) (*route.Answer, error)
 		}
 		waited = c.await(ctx, changed)
 	}
+	if len(problems) == 0 {
+		return nil, fmt.Errorf("none of %d index servers could be reached", len(c.servers))
+	}
 	return nil, fmt.Errorf("none of %d index servers answers: %w", len(c.servers), errors.Join(problems...))
 }
 

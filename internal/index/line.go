@@ -83,7 +83,9 @@ func (l *line) call(ctx context.Context, m route.Message) (route.Message, error)
 		return nil, l.err
 	case <-ctx.Done():
 		err := fmt.Errorf("no answer: %w", ctx.Err())
-		l.fail(err)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			l.fail(err) // a caller that merely left leaves its place to the answer
+		}
 		return nil, err
 	}
 }
