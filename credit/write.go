@@ -145,9 +145,14 @@ func (c *Channel) Add(a wire.Add) error {
 // sides may have begun one, and each waits for the other's word.
 func (c *Channel) Pending() bool {
 	if c.AwaitsEpoch() {
-		return c.Theirs.Answer && c.Theirs.Promise.Start != nil
+		return c.crossed()
 	}
 	return c.Theirs.Answer || !c.holdsBack() && c.queued()
+}
+
+// crossed says whether both sides began a new epoch and I owe an answer to my friend's.
+func (c *Channel) crossed() bool {
+	return c.AwaitsEpoch() && c.Theirs.Answer && c.Theirs.Promise.Start != nil
 }
 
 func (c *Channel) queued() bool {
@@ -186,7 +191,7 @@ type Signing struct {
 // Sign puts all queued moves into my next promise. now is unix milliseconds.
 func (c *Channel) Sign(suite ident.Suite, now int64) Signing {
 	var s Signing
-	hold := c.holdsBack() || c.AwaitsEpoch()
+	hold := c.holdsBack() || c.crossed()
 	if !hold {
 		s.Over = c.takeBackOver()
 	}

@@ -133,21 +133,34 @@ func (n *Node) reveal(f *friend, m *wire.Reveal) {
 	if l == nil || out == nil || l.Opened == credit.Queued || l.End != credit.Open || !l.Condition.Met(m.Preimages) {
 		return
 	}
+	if n.self.Waiting && out.up.friend == nil && out.payment == nil {
+		out.early = m // whether somebody behind me pays it is found out when the restore ends
+		return
+	}
 	out.preimages = m.Preimages
 	f.ch.Fulfil(m.Number)
 	n.markOut(f, m.Number)
 	n.touch(f)
-	if up := out.up.friend; up != nil {
-		if in := up.in[out.up.number]; in != nil && len(in.preimages) == 0 && !up.ch.Cancelled(out.up.number) {
-			in.preimages, in.note = m.Preimages, m.Note
-			n.markIn(up, out.up.number)
-			if up.session != nil && up.session.heard && !up.session.dead {
-				n.fx.Pass = append(n.fx.Pass, Out{Session{up.id, up.session.number}, &wire.Reveal{Number: out.up.number, Preimages: m.Preimages, Note: m.Note}})
-			}
-		}
-	}
+	n.revealUp(out, m.Note)
 	if out.payment != nil {
 		n.paid(out.payment, l, m)
+	}
+}
+
+// revealUp passes the preimages of a lock of mine to where the lock came from.
+func (n *Node) revealUp(out *outgoing, note []byte) {
+	up := out.up.friend
+	if up == nil {
+		return
+	}
+	in := up.in[out.up.number]
+	if in == nil || len(in.preimages) > 0 || up.ch.Cancelled(out.up.number) {
+		return
+	}
+	in.preimages, in.note = out.preimages, note
+	n.markIn(up, out.up.number)
+	if up.session != nil && up.session.heard && !up.session.dead {
+		n.fx.Pass = append(n.fx.Pass, Out{Session{up.id, up.session.number}, &wire.Reveal{Number: out.up.number, Preimages: out.preimages, Note: note}})
 	}
 }
 
@@ -163,6 +176,7 @@ func (n *Node) acknowledge(f *friend, m *wire.Acknowledge) {
 	}
 	up := out.up.friend
 	if up == nil {
+		out.arrived = m.Note
 		return
 	}
 	if in := up.in[out.up.number]; in != nil && len(in.preimages) == 0 {
@@ -185,6 +199,9 @@ func (n *Node) onward(f *friend, m *wire.Onward) {
 	}
 	next := in.onward.friend
 	if next == nil {
+		if in.restored && len(in.early) < 2 {
+			in.early = append(in.early, m.Note)
+		}
 		return
 	}
 	out := next.out[in.onward.number]

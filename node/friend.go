@@ -27,6 +27,7 @@ type friend struct {
 	keptAt    uint64
 	lost      lost
 	above     uint64 // epochs up to this one may have been used by what I forgot
+	unnamed   bool   // came back after a restore under its own name until I find what I called it; not saved
 	tentative bool   // an unknown key that claims to hold my promise; not saved
 
 	ch     *credit.Channel
@@ -56,6 +57,7 @@ const (
 // session is what one live connection adds. Nothing of it is saved.
 type session struct {
 	number     uint64
+	name       string    // what its hello said it is called
 	heard      bool      // its hello was read
 	sent       wire.Mark // my newest promise that it holds or was sent
 	floor      credit.Floor
@@ -81,6 +83,7 @@ type incoming struct {
 	restored  bool             // was there before a restore
 	stuck     bool             // restored, and its onward friend has not come back yet
 	arrived   []byte           // the payee's acknowledgement, for the payer; not saved
+	early     [][]byte         // orders that came before a restore found the way on; not saved
 }
 
 // outgoing is what I know of a lock in my own promise.
@@ -90,6 +93,8 @@ type outgoing struct {
 	fee       money.Amount     // what I keep of the lock it came from
 	preimages []ident.Preimage // known: the lock is being fulfilled
 	orders    [][]byte         // the payer's orders, for the payee; not saved
+	early     *wire.Reveal     // came before a restore found where the lock came from; not saved
+	arrived   []byte           // as early, the payee's acknowledgement; not saved
 }
 
 // ready says whether promises can be signed to the friend now.

@@ -1,6 +1,9 @@
 package node
 
 import (
+	"fmt"
+	"slices"
+
 	"kula/credit"
 	"kula/ident"
 	"kula/money"
@@ -100,7 +103,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 	}
 	if f.tentative {
 		f.tentative = false
-		f.name = n.uniqueName(f.name, f)
+		f.name, f.unnamed = n.uniqueName(f.session.name, f), true
 		if n.self.Restored == 0 {
 			n.beginRestore()
 		}
@@ -132,7 +135,13 @@ func (n *Node) adopt(f *friend, ch *credit.Channel) {
 
 // forgetLocks removes what is known of a channel's locks; payments and collections find theirs again in relink.
 func (n *Node) forgetLocks(f *friend) {
-	for number := range f.out {
+	for number, out := range f.out {
+		if p := out.payment; p != nil && p.at == (place{f, number}) {
+			p.at = place{}
+			if n.payments[p.id] == p {
+				n.markPayment(p)
+			}
+		}
 		n.dropOut(f, number)
 	}
 	for number, in := range f.in {
@@ -158,6 +167,7 @@ func (n *Node) unheld(c *collection) {
 
 // endRestore goes on once every friend has answered, or patience is over. Friends who come later go on at once.
 func (n *Node) endRestore() {
+	ended := n.self.Waiting
 	if n.self.Waiting {
 		over := n.now >= n.self.Restored+patience
 		wait := n.cfg.Restored && len(n.order) == 0
@@ -180,6 +190,9 @@ func (n *Node) endRestore() {
 	}
 	if resumed {
 		n.relink()
+	}
+	if ended {
+		n.revealEarly()
 	}
 }
 
@@ -241,11 +254,43 @@ func (n *Node) relinkOut(f *friend, l *credit.OwnLock, out *outgoing) {
 				at.friend.in[at.number].stuck = false
 				n.markOut(f, l.Number)
 				n.markIn(at.friend, at.number)
+				n.passEarly(f, l.Number, at)
 				return
 			}
 		}
 	}
 	n.adoptPayment(f, l, out)
+}
+
+// passEarly passes on what was said along a lock before it was linked up.
+func (n *Node) passEarly(f *friend, number uint64, at place) {
+	out, in := f.out[number], at.friend.in[at.number]
+	if len(out.arrived) > 0 {
+		n.acknowledge(f, &wire.Acknowledge{Number: number, Note: out.arrived})
+	}
+	for _, note := range in.early {
+		n.onward(at.friend, &wire.Onward{Number: at.number, Note: note})
+	}
+	out.arrived, in.early = nil, nil
+	switch l := f.ch.OwnLock(number); { // it may have ended meanwhile
+	case l.End == credit.Dropped:
+		n.cancel(at.friend, at.number, nil)
+	case l.End == credit.Fulfilled && len(out.preimages) > 0:
+		n.revealUp(out, nil)
+	}
+}
+
+// revealEarly does what reveals asked for that came during the restore.
+func (n *Node) revealEarly() {
+	for _, f := range n.order {
+		for _, l := range slices.Clone(f.ch.Mine.Locks) {
+			if out := f.out[l.Number]; out != nil && out.early != nil {
+				early := out.early
+				out.early = nil
+				n.reveal(f, early)
+			}
+		}
+	}
 }
 
 // relinkIn: an incoming lock that no outgoing one belongs to. It is given back only if its next hop's
@@ -293,41 +338,42 @@ func (n *Node) Heads() []byte {
 	var salt ident.Salt
 	digest := ident.HashOf(plain)
 	copy(salt[:], digest[:])
-	return append(salt[:], ident.Seal(n.headsKey(salt), "heads", plain)...)
+	return append(salt[:], ident.Seal(headsKey(n.suite, salt), "heads", plain)...)
 }
 
 // maxHeads keeps the sealed heads below wire.MaxKept.
 const maxHeads = 150
 
-func (n *Node) headsKey(salt ident.Salt) ident.SharedKey {
-	secret := n.suite.Secret("heads")
+func headsKey(suite ident.Suite, salt ident.Salt) ident.SharedKey {
+	secret := suite.Secret("heads")
 	return ident.SharedKey(ident.HashOf([]byte("kula/heads/1"), secret[:], salt[:]))
 }
 
-// OpenHeads reads sealed heads of this identity.
-func (n *Node) openHeads(sealed []byte) *wire.Heads {
+// OpenHeads reads sealed heads of the identity of suite.
+func OpenHeads(suite ident.Suite, sealed []byte) (*wire.Heads, error) {
 	if len(sealed) < 16 {
-		return nil
+		return nil, fmt.Errorf("sealed heads of %d bytes are cut off", len(sealed))
 	}
 	salt := ident.Salt(sealed[:16])
-	plain, ok := ident.Open(n.headsKey(salt), "heads", sealed[16:])
+	plain, ok := ident.Open(headsKey(suite, salt), "heads", sealed[16:])
 	if !ok {
-		return nil
+		return nil, fmt.Errorf("these heads are not sealed by %s", suite.ID())
 	}
 	h := new(wire.Heads)
-	if wire.Unmarshal(plain, h) != nil {
-		return nil
-	}
-	return h
+	return h, wire.Unmarshal(plain, h)
 }
 
 // readKept learns from heads that I once gave away whom else to ask.
 func (n *Node) readKept(sealed []byte) {
-	h := n.openHeads(sealed)
-	if h == nil {
-		return
+	h, err := OpenHeads(n.suite, sealed)
+	if err != nil {
+		return // nothing was kept, or somebody made it up
 	}
 	for _, head := range h.List {
+		if f := n.friends[head.Friend]; f != nil && f.unnamed {
+			f.name, f.unnamed = n.uniqueName(head.Name, f), false // what I called it before
+			n.markFriend(f)
+		}
 		if head.Friend == n.me || n.friends[head.Friend] != nil || n.blocked[head.Friend] {
 			continue
 		}

@@ -115,6 +115,11 @@ func (n *Node) guest(e Received) {
 		n.fx.Hangup = append(n.fx.Hangup, Session{e.Peer, e.Session})
 		return
 	}
+	if f := n.friends[e.Peer]; f != nil { // has become a friend since it connected
+		n.openSession(f, e.Session)
+		n.hello(f, h)
+		return
+	}
 	f, err := n.admit(e.Peer, h)
 	if err != nil {
 		to := Session{e.Peer, e.Session}
@@ -163,7 +168,7 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 		n.hangup(f)
 		return
 	}
-	s.heard = true
+	s.heard, s.name = true, h.Name
 	s.floor = credit.Floor{After: h.Mine, Terms: s.hello}
 	n.learn(f, h)
 	if v := n.invitations[token16(h.Token)]; v != nil && len(v.UsedBy) == 0 && n.now/1000 < v.Expires {

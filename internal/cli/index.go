@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kula/ident"
+	"kula/internal/index"
+	"kula/money"
+	"kula/node"
+	"kula/route"
+)
+
+const (
+	// indexKeyFile is the identity of an index server: not the person's, so that both may run at one address.
+	indexKeyFile = "index-key"
+
+	// indexListen is where an index server listens: the port after a node's.
+	indexListen = "0.0.0.0:4282"
+
+	// queryTime bounds one question to an index server.
+	queryTime = 15 * time.Second
+)
+
+func (a *app) indexCommand() *cobra.Command {
+	return a.group("index", "Servers that find ways from payer to payee", a.indexServeCommand(), a.indexQueryCommand())
+}
+
+// indexReady is the line that index serve prints.
+type indexReady struct {
+	Key ident.ID `json:"key"`
+	URI string   `json:"uri"`
+}
+
+func (a *app) indexServeCommand() *cobra.Command {
+	var listen []string
+	c := a.command("serve", "Run an index server", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		if len(listen) == 0 {
+			listen = []string{indexListen}
+		}
+		key, err := a.indexKey()
+		if err != nil {
+			return err
+		}
+		return index.Serve(ctx, index.Options{
+			Seed: key.IdentitySeed(), Listen: listen, Log: a.log(),
+			Ready: func(uri string) {
+				a.print(indexReady{key.ID(), uri}, fmt.Sprintf("The index server is ready. Nodes use it with: kula up --index '%s'", uri))
+				tellSystemd("READY=1")
+			},
+		})
+	})
+	c.Long = "Runs a server that knows, from what nodes announce, through whom anyone can be paid. It keeps nothing on disk but its key."
+	c.Flags().StringArrayVar(&listen, "listen", nil, "HOST:PORT to listen on (default "+indexListen+"); may be repeated")
+	return c
+}
+
+// indexKey is the server's key, made at its first start.
+func (a *app) indexKey() (*ident.Key, error) {
+	dir, err := a.homeDir()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, indexKeyFile)
+	text, err := a.readInput(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		var fresh []byte
+		if fresh, err = keyText(newMaster(), ""); err == nil {
+			err = errors.Join(os.MkdirAll(dir, homeMode), writeNew(path, fresh))
+		}
+		text = string(fresh)
+	}
+	if err != nil {
+		return nil, err
+	}
+	k, err := parseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	key, err := k.open(func() (string, error) { return "", errors.New("an index server's key has no passphrase") })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
+}
+
+func (a *app) indexQueryCommand() *cobra.Command {
+	var from, uri string
+	var minor bool
+	c := a.command("query TO AMOUNT", "Ask an index server for the cheapest way", cobra.RangeArgs(2, 3),
+		func(ctx context.Context, args []string) error {
+			return a.indexQuery(ctx, from, args[0], strings.Join(args[1:], " "), uri, minor)
+		})
+	c.Long = "Asks for the cheapest way from me to TO for an amount, by what nodes have announced, and nothing is paid.\n" +
+		"TO and --from are keys, or names of friends."
+	c.Flags().StringVar(&from, "from", "", "who would pay (default: me)")
+	c.Flags().StringVar(&uri, "index", "", "link of the index server (default: the first one of the node's)")
+	minorFlag(c, &minor)
+	return c
+}
+
+func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, minor bool) error {
+	v, err := a.currencies().amount(ctx, amount, minor)
+	if err == nil {
+		v, err = positive(v)
+	}
+	if err != nil {
+		return err
+	}
+	settings, err := a.settings()
+	if err != nil {
+		return err
+	}
+	servers := settingList(nonEmpty(uri), "KULA_INDEX", settings.Index, nil)
+	if len(servers) == 0 {
+		return wrong("say which index server: --index 'kula:index?…'")
+	}
+	if _, err := index.ParseURI(servers[0]); err != nil {
+		return wrong("%v", err)
+	}
+	r := route.Request{Currency: v.Currency, Amount: v.Amount, MaxFee: route.NoMaxFee, Announced: true}
+	if r.To, err = a.key(ctx, to); err != nil {
+		return err
+	}
+	if from == "" {
+		from = "me"
+	}
+	if r.From, err = a.key(ctx, from); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	defer cancel()
+	answer, err := index.Ask(ctx, servers[0], &route.Query{Request: r})
+	var no *route.Refusal
+	if errors.As(err, &no) {
+		return refuse(no.Code, "%s", no.Text)
+	}
+	if err != nil {
+		return err
+	}
+	return a.showRoute(v, answer)
+}
+
+// showRoute prints a route as a quote.
+func (a *app) showRoute(v money.Value, answer *route.Answer) error {
+	q := &node.QuoteView{Amount: v, Fee: money.Value{Currency: v.Currency}, Parts: []node.PartView{}}
+	if no := answer.Refusal(); no != nil {
+		q.Reason = &node.ReasonView{Code: no.Code, Text: no.Text}
+		return &failure{code: no.Code.String(), text: "Not possible. " + no.Text, reason: q.Reason, result: q}
+	}
+	q.Possible, q.Fee.Amount = true, answer.Route.Fee
+	q.Parts = append(q.Parts, node.PartView{Amount: v, Fee: q.Fee, Hops: answer.Route.Hops})
+	a.print(q, quoteWords(q, names{}, false))
+	return nil
+}
+
+// key is a key in any spelling, or that of a friend, or mine.
+func (a *app) key(ctx context.Context, ref string) (ident.ID, error) {
+	if ref == "me" {
+		k, err := a.readKey()
+		if err != nil {
+			return ident.ID{}, err
+		}
+		return k.id, nil
+	}
+	id, err := ident.ParseID(ref)
+	if err == nil {
+		return id, nil
+	}
+	c, e := a.client()
+	if e != nil {
+		return id, wrong("%v; names of friends are known only while the node runs", err)
+	}
+	f, err := c.Friend(ctx, ref)
+	if err != nil {
+		return id, err
+	}
+	return f.Key, nil
+}
+
+func nonEmpty(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}
