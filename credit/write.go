@@ -308,6 +308,19 @@ func (c *Channel) takeBackOver() []*OwnLock {
 	return over
 }
 
+// Tell is Since for a reader who may hold a promise of an older epoch: where both sides began a new epoch and I
+// have answered the other's, it needs the first promise of mine before that answer.
+func (c *Channel) Tell(base wire.Mark) []*wire.Update {
+	if base.Epoch != c.Mine.Promise.Epoch && c.Mine.Promise.Start == nil {
+		for _, m := range c.Mine.Marks {
+			if m.Epoch == c.Mine.Promise.Epoch && m.Seq == 1 {
+				return []*wire.Update{{Promise: m.Signed, Base: base}, c.Since(m.Mark)}
+			}
+		}
+	}
+	return []*wire.Update{c.Since(base)}
+}
+
 // Since tells a reader who holds my promise base all moves after it, with my newest promise.
 func (c *Channel) Since(base wire.Mark) *wire.Update {
 	u := &wire.Update{Promise: c.Mine.Signed, Base: base}

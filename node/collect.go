@@ -174,7 +174,7 @@ func (n *Node) open(c *collection, preimages []ident.Preimage) {
 			continue
 		}
 		in.preimages = preimages
-		if c.form == wire.FormPush {
+		if c.form == wire.FormPush && !in.restored { // a receipt may have been sealed before the disk was lost: one kind seals one message
 			in.note = c.sealed.SealReceived(n.suite, l.Part, &wire.Received{Payment: c.payment, Payee: n.me, Currency: c.currency, Amount: c.total, Time: n.now})
 		}
 		n.markIn(p.friend, p.number)

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
+	"kula/credit"
 	"kula/ident"
 	"kula/money"
 	"kula/pay"
@@ -173,6 +175,10 @@ func (n *Node) settle(f *friend, c *Settle) *Error {
 		return refusal(wire.CatchingUp, "wait until %s has been online", f.name)
 	}
 	if err := f.ch.Add(wire.Add{Kind: wire.AddSettlement, Currency: cur, Amount: c.Amount.Amount, Text: c.Text}); err != nil {
+		var no *credit.Refusal
+		if errors.As(err, &no) {
+			return refusal(no.Code, "%s", no.Text)
+		}
 		return refusal(wire.ChannelFrozen, "the account with %s is frozen. Look at: kula friend show %s", f.name, f.name)
 	}
 	n.markChannel(f)

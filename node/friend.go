@@ -63,6 +63,7 @@ type session struct {
 	floor      credit.Floor
 	hello      uint64       // number of my terms in my hello
 	old        bool         // it runs an old copy: wait for its new epoch
+	suspect    bool         // it claims to hold what I do not know of, and has not shown it
 	asked      bool         // I asked for a snapshot
 	shown      int          // snapshots I sent
 	unaccepted *wire.Update // above the limit; judged again when that may have changed

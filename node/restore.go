@@ -19,10 +19,16 @@ import (
 // patience is how long a restore waits for friends who do not come, in milliseconds (design §3).
 const patience = 30_000
 
-// oldCopy: a friend holds a newer promise of mine than I do.
+// oldCopy: a friend says that it holds newer statements of mine than I do. Its word alone stops only its own
+// channel; when its snapshot proves it with my signature, this is an old copy and every channel is asked for.
 func (n *Node) oldCopy(f *friend) {
-	n.beginRestore()
+	f.session.suspect = f.lost == whole
 	n.ask(f)
+}
+
+// newer says whether a snapshot proves that I have forgotten something.
+func newer(shown, mine *credit.Channel) bool {
+	return mine.MyMark().Before(shown.MyMark()) || mine.Granted().Number < shown.Granted().Number
 }
 
 // beginRestore asks for every channel again. While one is under way it only adds channels that are not yet asked for.
@@ -94,6 +100,11 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 	if err == nil && !f.tentative && ch.HeldMark().Before(f.ch.HeldMark()) { // an own promise that it does not hold binds nobody
 		err = refusal(wire.BadSequence, "the snapshot is older than what I hold")
 	}
+	if err == nil && f.session.suspect && !newer(ch, f.ch) {
+		f.lost = whole
+		n.markFriend(f)
+		err = refusal(wire.BadSequence, "it said that it holds newer statements of mine, and shows none")
+	}
 	if err != nil {
 		f.problem = "its snapshot is of no use: " + err.Error()
 		n.refuse(f, 0, 0, err)
@@ -108,6 +119,9 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 			n.beginRestore()
 		}
 		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
+	}
+	if f.session.suspect {
+		n.beginRestore()
 	}
 	ch.Fault = f.ch.Fault
 	n.adopt(f, ch)
@@ -299,7 +313,7 @@ func (n *Node) relinkIn(f *friend, l *credit.TheirLock, in *incoming) {
 	b, err := pay.ParseBlob(l.Blob)
 	if err == nil && len(b.Hops) > 0 {
 		next := n.friends[b.Hops[0].Next]
-		if in.stuck = next == nil || next.lost != whole; in.stuck {
+		if in.stuck = next == nil || next.lost != whole || next.ch.AwaitsEpoch(); in.stuck {
 			return
 		}
 		n.giveBack(f, l.Number, &wire.Reason{Code: wire.CatchingUp, Next: next.id, Currency: l.Currency})

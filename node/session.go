@@ -183,14 +183,16 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 	switch {
 	case f.lost != whole:
 		n.askOrResume(f, h)
-	case f.ch.MyMark().Before(h.Held):
+	case f.ch.MyMark().Before(h.Held) || f.ch.Granted().Number < h.HeldTerms:
 		n.oldCopy(f)
 	case h.Restored || h.Mine.Before(f.ch.HeldMark()):
 		s.old = true // it will ask
 	default:
 		s.sent = h.Held
 		if s.sent != f.ch.MyMark() {
-			n.send(f, f.ch.Since(s.sent))
+			for _, u := range f.ch.Tell(s.sent) {
+				n.send(f, u)
+			}
 			s.sent = f.ch.MyMark()
 		}
 		n.repeat(f)
@@ -363,7 +365,8 @@ func (n *Node) freeze(f *friend, fault *credit.Fault) {
 
 // accept applies a step and does what it triggers, in one transaction.
 func (n *Node) accept(f *friend, step *credit.Step) {
-	thaws := step.Epoch && f.ch.AwaitsEpoch()
+	awaited := f.ch.AwaitsEpoch()
+	thaws := step.Epoch && awaited
 	cancelled := make([]*credit.OwnLock, len(step.Cancelled))
 	for i, x := range step.Cancelled {
 		cancelled[i] = f.ch.OwnLock(x.Number)
@@ -403,8 +406,8 @@ func (n *Node) accept(f *friend, step *credit.Step) {
 	for _, l := range step.Locks {
 		n.arrive(f, l)
 	}
-	if len(step.Adds) > 0 {
-		n.tellFriend(f)
+	if awaited && !f.ch.AwaitsEpoch() {
+		n.relink() // what waited for this channel to be whole again
 	}
 }
 

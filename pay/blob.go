@@ -194,14 +194,15 @@ func (s Sealed) OpenReceived(suite ident.Suite, part wire.PartID, payee ident.ID
 }
 
 // SealReason seals why a part came back to the payer's ephemeral key of its blob. friend and number
-// name the refused lock, so that each reason has a key of its own.
+// name the refused lock; with the reason itself they give each reason a key of its own, after a lost disk too.
 func SealReason(suite ident.Suite, payer ident.BoxKey, friend ident.ID, number uint64, r *wire.Reason) []byte {
-	h := ident.HashOf([]byte("kula/reason/1"), friend[:], wire.Marshal(number))
+	plain := wire.Marshal(r)
+	h := ident.HashOf([]byte("kula/reason/1"), friend[:], wire.Marshal(number), plain)
 	eph, key, err := suite.ReplyTo(ident.Salt(h[:16]), payer)
 	if err != nil {
 		return nil // a payer with a key of no use gets no reason
 	}
-	return append(eph[:], ident.Seal(key, "reason", wire.Marshal(r))...)
+	return append(eph[:], ident.Seal(key, "reason", plain)...)
 }
 
 // OpenReason reads a reason at the payer.

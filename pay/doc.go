@@ -10,7 +10,7 @@
 //
 // # What is sealed
 //
-// Payer and payee share a key per payment (from the payer's ephemeral key). Under it
+// Payer and payee share a key (from the payer's ephemeral key, for a few payments). Under it
 // travel, each under its own kind, so that no key and kind ever seal two messages:
 //
 //	box/<part>        payer → payee   what is paid, per part
