@@ -17,6 +17,7 @@ type Config struct {
 	Name      string   // what friends see until they choose another
 	Addresses []string // where friends reach me
 	Restored  bool     // the identity came from its phrase: ask every friend what it holds
+	NoIndex   string   // why no index server can ever be asked; empty: Effects.Ask asks
 }
 
 // maxOwnAddresses is how many of its addresses a node tells: a hello must fit what a stranger may send.

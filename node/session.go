@@ -189,7 +189,7 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 		s.old = true // it will ask
 	default:
 		s.sent = h.Held
-		if s.sent != f.ch.MyMark() {
+		if f.ch.MyMark().Seq > 0 && s.sent != f.ch.MyMark() {
 			for _, u := range f.ch.Tell(s.sent) {
 				n.send(f, u)
 			}
