@@ -28,6 +28,6 @@
 //	payer.go     a payer: lock, retry, release, receipts; plan.go finds the route
 //	restore.go   after the phrase or an old copy
 //	command.go   what the user asks; invite.go invitations and agreements
-//	book.go      rows and their check; save.go records; announce.go for index servers
+//	book.go      rows and their check; save.go and load.go records; announce.go for index servers
 //	words.go     views and sentences for people
 package node

@@ -255,11 +255,15 @@ func (n *Node) timers() {
 	}
 	n.due = n.now + timerEvery
 	n.wakeAt(n.due)
-	for _, id := range slices.SortedFunc(maps.Keys(n.invoices), func(a, b wire.InvoiceID) int { return bytes.Compare(a[:], b[:]) }) {
-		i := n.invoices[id]
-		if n.now/1000 < i.Expires || i.from != nil {
-			continue
+	var over []wire.InvoiceID // only these are sorted: tens of thousands may still run
+	for id, i := range n.invoices {
+		if n.now/1000 >= i.Expires && i.from == nil {
+			over = append(over, id)
 		}
+	}
+	slices.SortFunc(over, func(a, b wire.InvoiceID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range over {
+		i := n.invoices[id]
 		if i.state == pay.InvoiceOpen {
 			i.state = pay.InvoiceExpired
 		}

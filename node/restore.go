@@ -465,6 +465,12 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 	out.payment = p
 	n.markOut(f, l.Number)
 	n.stage(p, stageLocked)
+	switch { // it may have ended before it was known for mine
+	case l.End == credit.Fulfilled:
+		n.paid(p, l, &wire.Reveal{Number: l.Number, Preimages: out.preimages})
+	case l.End == credit.Dropped:
+		n.partReturned(p, &wire.Reason{Code: wire.CodeNone, Currency: l.Currency})
+	}
 }
 
 // orphans are payments whose lock is gone after a restore: whether they were paid is not known here.

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -16,7 +18,7 @@ import (
 )
 
 const (
-	// kindAnswer is the kind of kept answers; the key is that of an answerKey in hex.
+	// kindAnswer is the kind of kept answers; recordKey gives the key.
 	kindAnswer = "idempotency"
 
 	// answerLife is how long a key is kept: longer than anybody retries.
@@ -37,11 +39,33 @@ const (
 // Idempotency-Key, so that tokens do not see each other's.
 type answerKey [20]byte
 
+// dated is an answerKey with the time of its first request, in unix seconds.
+type dated struct {
+	key  answerKey
+	time int64
+}
+
+// recordKey begins with the time: a store then adds and deletes answers side by side,
+// where keys in the order of hashes would change another page of it for each. In hex,
+// of 8 bytes big endian and the answerKey.
+func (d dated) recordKey() string {
+	return hex.EncodeToString(append(binary.BigEndian.AppendUint64(nil, uint64(d.time)), d.key[:]...))
+}
+
+// parseRecordKey reads what recordKey gives.
+func parseRecordKey(s string) (d dated, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != 8+len(d.key) {
+		return d, fmt.Errorf("a key of %d bytes: %v", len(b), err)
+	}
+	return dated{answerKey(b[8:]), int64(binary.BigEndian.Uint64(b))}, nil
+}
+
 // answers are the requests whose answers are kept.
 type answers struct {
 	mu    sync.Mutex
 	known map[answerKey]*answer
-	order []answerKey // kept ones, by age
+	order []dated // kept ones, by age
 }
 
 // answer is one of them. Its value is in the store.
@@ -65,18 +89,16 @@ func (a *answers) load(s Store) error {
 		if err != nil {
 			return err
 		}
-		var saved savedAnswer
-		var key answerKey
-		if n, err := hex.Decode(key[:], []byte(r.Key)); err != nil || n != len(key) {
-			return fmt.Errorf("answer %q: %d bytes, %v", r.Key, n, err)
-		}
-		if err := json.Unmarshal(r.Value, &saved); err != nil {
+		d, err := parseRecordKey(r.Key)
+		if err != nil {
 			return fmt.Errorf("answer %q: %w", r.Key, err)
 		}
-		a.known[key] = &answer{time: saved.Time}
-		a.order = append(a.order, key)
+		if old := a.known[d.key]; old == nil || old.time < d.time {
+			a.known[d.key] = &answer{time: d.time}
+		}
+		a.order = append(a.order, d)
 	}
-	slices.SortFunc(a.order, func(x, y answerKey) int { return int(a.known[x].time - a.known[y].time) })
+	slices.SortFunc(a.order, func(x, y dated) int { return cmp.Compare(x.time, y.time) })
 	return nil
 }
 
@@ -85,6 +107,7 @@ func (a *answers) load(s Store) error {
 type keeper struct {
 	answers *answers
 	key     answerKey
+	since   int64 // when the first request with the key came, if that was another one
 	saved   savedAnswer
 	kept    bool // a record was handed to the loop
 }
@@ -125,6 +148,7 @@ func (a *answers) begin(q *keeper) (first bool, wait chan struct{}) {
 	defer a.mu.Unlock()
 	old := a.known[q.key]
 	if old != nil && (old.done != nil || q.saved.Time-old.time < int64(answerLife/time.Second)) {
+		q.since = old.time
 		return false, old.done
 	}
 	a.known[q.key] = &answer{time: q.saved.Time, done: make(chan struct{})}
@@ -133,7 +157,7 @@ func (a *answers) begin(q *keeper) (first bool, wait chan struct{}) {
 
 // kept reads the stored answer to the same request as q.
 func (t *Tokens) kept(q *keeper) (*savedAnswer, error) {
-	value, ok, err := t.store.Get(kindAnswer, hex.EncodeToString(q.key[:]))
+	value, ok, err := t.store.Get(kindAnswer, dated{q.key, q.since}.recordKey())
 	if err != nil {
 		return nil, err
 	}
@@ -197,13 +221,14 @@ func (q *keeper) save(value any, refusal *node.Error) []node.Record {
 func (q *keeper) fail(p *Problem) { q.saved.Status, q.saved.Body = p.Status, mustJSON(p) }
 
 func (q *keeper) record() []node.Record {
+	d := dated{q.key, q.saved.Time}
 	if !q.kept {
 		q.kept = true
 		q.answers.mu.Lock()
-		q.answers.order = append(q.answers.order, q.key)
+		q.answers.order = append(q.answers.order, d)
 		q.answers.mu.Unlock()
 	}
-	return []node.Record{{Kind: kindAnswer, Key: hex.EncodeToString(q.key[:]), Value: mustJSON(q.saved)}}
+	return []node.Record{{Kind: kindAnswer, Key: d.recordKey(), Value: mustJSON(q.saved)}}
 }
 
 // forget drops some keys that are too old or too many, and returns what deletes them.
@@ -216,15 +241,14 @@ func (a *answers) forget(now int64) []node.Record {
 			break
 		}
 		oldest := a.order[0]
-		e := a.known[oldest]
-		if e != nil && (e.done != nil || len(a.order) <= maxAnswers && now-e.time < int64(answerLife/time.Second)) {
-			break
+		if e := a.known[oldest.key]; e != nil && e.time == oldest.time { // else the key was used again since
+			if e.done != nil || len(a.order) <= maxAnswers && now-e.time < int64(answerLife/time.Second) {
+				break
+			}
+			delete(a.known, oldest.key)
 		}
 		a.order = a.order[1:]
-		if e != nil {
-			delete(a.known, oldest)
-			records = append(records, node.Record{Kind: kindAnswer, Key: hex.EncodeToString(oldest[:])})
-		}
+		records = append(records, node.Record{Kind: kindAnswer, Key: oldest.recordKey()})
 	}
 	return records
 }

@@ -68,6 +68,7 @@ func expose(g gauges, st run.Stats) string {
 	metric("counter", "kula_book_rows_total", "Rows added to the account book.", "", st.Rows)
 	metric("counter", "kula_frames_total", "Session frames.", `{direction="in"}`, st.FramesIn, `{direction="out"}`, st.FramesOut)
 	metric("counter", "kula_frame_bytes_total", "Bytes of session frames.", `{direction="in"}`, st.BytesIn, `{direction="out"}`, st.BytesOut)
+	metric("counter", "kula_signatures_total", "Signatures of this node, and of others.", `{kind="made"}`, st.Signed, `{kind="checked"}`, st.Checked)
 	metric("counter", "kula_bad_frames_total", "Frames that were no message.", "", st.BadFrames)
 	count := func(v int64) string { return strconv.FormatInt(v, 10) }
 	seconds := func(ns int64) string { return strconv.FormatFloat(float64(ns)/1e9, 'g', -1, 64) }

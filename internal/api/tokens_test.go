@@ -10,6 +10,7 @@ import (
 
 	"kula/ident"
 	"kula/internal/index"
+	"kula/internal/store"
 	"kula/money"
 	"kula/node"
 	"kula/wire"
@@ -387,6 +388,37 @@ func TestOldAnswersGo(t *testing.T) {
 	failed.end()
 	if a.known[failed.key] != nil {
 		t.Error("a request that began nothing left its key")
+	}
+}
+
+// TestAnswersAndRecordsAgree: a key that is used again after its time has one record, the newer, also after a restart.
+func TestAnswersAndRecordsAgree(t *testing.T) {
+	a := answers{known: map[answerKey]*answer{}}
+	db := store.NewMemory()
+	keep := func(i byte, now int64) {
+		q := &keeper{answers: &a, key: answerKey{i}, saved: savedAnswer{Time: now}}
+		if first, _ := a.begin(q); !first {
+			t.Fatalf("key %d is known at %d", i, now)
+		}
+		if err := db.Commit(q.save(&node.InvoiceView{Amount: value(1)}, nil), nil); err != nil {
+			t.Fatal(err)
+		}
+		q.end()
+	}
+	day := int64(answerLife / time.Second)
+	for i := range byte(9) {
+		keep(i, int64(i))
+	}
+	keep(8, day+8) // 0 to 3 go; the record of 8 from then is still there
+	both := answers{}
+	if err := both.load(db); err != nil || len(both.known) != 5 || len(both.order) != 6 || both.known[answerKey{8}].time != day+8 {
+		t.Errorf("%d known, %d records: %v", len(both.known), len(both.order), err)
+	}
+	keep(9, day+9) // 4 to 7 go
+	keep(10, day+10)
+	after := answers{}
+	if err := after.load(db); err != nil || len(after.known) != 3 || len(after.order) != 3 || len(a.known) != 3 {
+		t.Errorf("%d known, %d records, %d known without a restart: %v", len(after.known), len(after.order), len(a.known), err)
 	}
 }
 

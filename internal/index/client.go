@@ -164,12 +164,15 @@ func (c *Client) change() {
 	c.changed = make(chan struct{})
 }
 
+// ErrNone is the answer of a client without servers.
+var ErrNone = errors.New("no index server is configured (kula up --index)")
+
 // Ask puts a query to the servers in their order, until one answers. If none is
 // connected it waits for the first that will be, up to the time for one answer. The
 // error says why there is no answer; a route that does not exist is an answer.
 func (c *Client) Ask(ctx context.Context, q *route.Query) (*route.Answer, error) {
 	if len(c.servers) == 0 {
-		return nil, errors.New("no index server is configured (kula up --index)")
+		return nil, ErrNone
 	}
 	var problems []error
 	for waited := false; ; {

@@ -160,18 +160,22 @@ func Start(opt Options) (*Loop, error) {
 // open loads the node.
 func (l *Loop) open() error {
 	l.addrs = l.tellable()
+	suite := counted{l.opt.Key, &l.stats.signed, &l.stats.checked}
 	cfg := node.Config{Name: l.opt.Name, Addresses: l.addrs, Restored: l.opt.Restored}
+	if len(l.opt.Index) == 0 {
+		cfg.NoIndex = index.ErrNone.Error()
+	}
 	for _, err := range l.opt.Store.Load(node.Kinds...) {
 		if err != nil {
 			return fmt.Errorf("load the node: %w", err)
 		}
-		l.node, err = node.Load(l.opt.Key, cfg, l.opt.Store.Load(node.Kinds...))
+		l.node, err = node.Load(suite, cfg, l.opt.Store.Load(node.Kinds...))
 		if err != nil {
 			return fmt.Errorf("load the node: %w", err)
 		}
 		return nil
 	}
-	l.node = node.New(l.opt.Key, cfg)
+	l.node = node.New(suite, cfg)
 	return nil
 }
 

@@ -15,6 +15,7 @@ type stats struct {
 	framesIn, framesOut, badFrames  atomic.Uint64
 	bytesIn, bytesOut               atomic.Uint64
 	paid, returned, held            atomic.Uint64
+	signed, checked                 atomic.Uint64
 	batchSizes, turnTimes, saveTime histogram
 }
 
@@ -63,6 +64,7 @@ type Stats struct {
 	FramesIn, FramesOut, BadFrames uint64
 	BytesIn, BytesOut              uint64
 	Paid, Returned, Held           uint64 // payments of mine that came to this state
+	Signed, Checked                uint64 // signatures
 	Batch                          Histogram
 	Turn, Save                     Histogram // nanoseconds: whole turns; waits for the disk
 }
@@ -76,6 +78,7 @@ func (l *Loop) Stats() Stats {
 		FramesIn: s.framesIn.Load(), FramesOut: s.framesOut.Load(), BadFrames: s.badFrames.Load(),
 		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(),
 		Paid: s.paid.Load(), Returned: s.returned.Load(), Held: s.held.Load(),
+		Signed: s.signed.Load(), Checked: s.checked.Load(),
 		Batch: s.batchSizes.read(BatchBounds), Turn: s.turnTimes.read(TimeBounds), Save: s.saveTime.read(TimeBounds),
 	}
 }
