@@ -222,7 +222,11 @@ func (c *Channel) Snapshot() *wire.Snapshot {
 		s.MyTerms = c.MyTerms[n-1].Signed
 	}
 	for _, l := range c.Mine.Locks {
-		if l.Opened != Queued && (l.End == Open || l.Ended == Queued) {
+		if l.Opened == Queued { // told later: its number is still to come
+			s.MyLast = l.Number - 1
+			break
+		}
+		if l.End == Open || l.Ended == Queued {
 			s.MyLocks = append(s.MyLocks, l.Lock)
 		}
 	}

@@ -381,7 +381,7 @@ func TestRenewRefused(t *testing.T) {
 	_, err := a.Judge(a.s, b.Since(a.HeldMark()), Floor{})
 	wantCode(t, err, wire.BadMove) // crosses it with one of its own
 
-	a, b, less = begun()
+	a, b, _ = begun()
 	accept(t, b, a.Since(b.HeldMark()))
 	liar := &side{clone(b.Channel), b.s}
 	liar.StartEpoch(b.s, 6, 1, nil)

@@ -49,7 +49,7 @@ func (c *Channel) Judge(suite ident.Suite, u *wire.Update, floor Floor) (*Step, 
 	if mark.Before(held) {
 		return nil, refuse(wire.BadSequence, "promise %d.%d is older than %d.%d which I hold", mark.Epoch, mark.Seq, held.Epoch, held.Seq)
 	}
-	if mark.Before(floor.After) {
+	if mark.Before(floor.After) && (p.Start == nil || p.Epoch != floor.After.Epoch) { // the first of an epoch comes before the answer that crossed mine
 		return nil, refuse(wire.BadSequence, "promise %d.%d is older than %d.%d which the hello named", mark.Epoch, mark.Seq, floor.After.Epoch, floor.After.Seq)
 	}
 	if p.Epoch != held.Epoch {

@@ -15,17 +15,16 @@ import (
 // peer is one honest end that lives through sessions, crashes and restores.
 type peer struct {
 	*side
-	shown  map[uint64]bool // locks of the other side that were revealed
-	saved  *Channel
-	kept   map[uint64]bool // shown, as saved
-	in     []any
-	heard  bool
-	old    bool // the other end runs an old copy and will begin an epoch
-	lost   bool // I run an old copy and wait for a snapshot
-	sent   wire.Mark
-	told   uint64 // my terms in the hello
-	floor  Floor
-	epochs uint64
+	shown map[uint64]bool // locks of the other side that were revealed
+	saved *Channel
+	kept  map[uint64]bool // shown, as saved
+	in    []any
+	heard bool
+	old   bool // the other end runs an old copy and will begin an epoch
+	lost  bool // I run an old copy and wait for a snapshot
+	sent  wire.Mark
+	told  uint64 // my terms in the hello
+	floor Floor
 }
 
 type helloSaid struct {
