@@ -43,6 +43,8 @@
 //  3. Otherwise the newer replaces the older: the session goes up at the other side
 //     when it has sent the echo, at the chooser when it has read it, and the older
 //     one is closed. A choice not above the last one of its run is refused as stale.
+//  4. A choice is above the last-number of the ask it answers, if last-run is the chooser's: a
+//     side keeps nothing about an identity that it neither wants nor has a session with.
 //
 // For each session Events gets SessionUp, then Frames in order, then SessionDown,
 // from one goroutine; the Down of a replaced session comes before the Up of its

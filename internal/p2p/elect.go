@@ -161,7 +161,7 @@ func (h *Host) choose(st network.Stream, g *guest, ask []byte) (*session, error)
 		h.mu.Lock()
 	}
 	p.pending = make(chan struct{})
-	p.next++
+	p.next = max(p.next, h.taken(ask)) + 1
 	number := p.next
 	h.mu.Unlock()
 	peerRun, err := h.offer(st, number)
@@ -182,6 +182,15 @@ func (h *Host) duplicate(live *session, ask []byte) bool {
 		return false // it has restarted since
 	}
 	return last != h.run || number < live.choice
+}
+
+// taken is the newest choice of this run that an asker names, 0 without one: rule 4. An asker who
+// names more than there ever was only runs out of numbers for itself.
+func (h *Host) taken(ask []byte) uint64 {
+	if ask == nil || runID(ask[9:17]) != h.run {
+		return 0
+	}
+	return binary.BigEndian.Uint64(ask[17:])
 }
 
 // offer sends the choice and reads the echo, which tells the other side's run.

@@ -252,3 +252,21 @@ func TestDrop(t *testing.T) {
 	wantError(t, b.ended(sb), reason)
 	wantRemote(t, a.ended(sa), uint32(codeDropped))
 }
+
+// Package comment, Sessions, rule 4: the side that does not dial forgets its count of choices
+// between two sessions; whoever of the two chooses, the next session comes up all the same.
+func TestComesBackToOneWhoDoesNotDial(t *testing.T) {
+	for _, names := range [][2]string{{"ana", "ben"}, {"ben", "ana"}} {
+		dials := start(t, names[0], Config{}, names[1])
+		waits := start(t, names[1], Config{Listen: []string{tcp4}}, names[0])
+		dials.Want(waits.ID(), waits.Addrs())
+		for range 2 {
+			s := waits.session(names[0])
+			waits.Drop(s, errors.New("once more"))
+			waits.ended(s)
+		}
+		waits.session(names[0])
+		dials.Close()
+		waits.Close()
+	}
+}
