@@ -41,6 +41,7 @@ func (n *Node) beginRestore() {
 				f.lost = asking
 				n.markFriend(f)
 				if f.session != nil && f.session.heard {
+					f.session.asked = false // of an earlier restore in the same session
 					n.ask(f)
 				}
 			}
@@ -53,6 +54,9 @@ func (n *Node) ask(f *friend) {
 	if f.lost == whole {
 		f.lost = asking
 		n.markFriend(f)
+		if f.session != nil {
+			f.session.asked = false
+		}
 	}
 	if f.session != nil && !f.session.asked {
 		f.session.asked = true
@@ -64,10 +68,12 @@ func (n *Node) ask(f *friend) {
 func (n *Node) askOrResume(f *friend, h *wire.Hello) {
 	if h.Held.Seq == 0 && h.Mine.Seq == 0 && !f.tentative && f.ch.MyMark().Seq == 0 && f.ch.HeldMark().Seq == 0 && h.HeldTerms <= f.ch.Granted().Number {
 		f.lost = adopted // nothing was ever promised
+		n.markFriend(f)
 		return
 	}
 	if h.Restored && !f.tentative && !f.ch.MyMark().Before(h.Held) && !f.ch.HeldMark().Before(h.Mine) {
 		f.lost = adopted // it was restored too and holds nothing newer: what I have is the best there is
+		n.markFriend(f)
 		return
 	}
 	if f.lost == asking {

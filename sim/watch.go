@@ -1,0 +1,458 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"kula/ident"
+	"kula/node"
+	"kula/pay"
+	"kula/wire"
+)
+
+// way is one direction of a channel: what from writes to to.
+type way struct{ from, to ident.ID }
+
+type number struct{ epoch, seq uint64 }
+
+// told is one lock as its writer told it.
+type toldLock struct {
+	lock     wire.Lock
+	digest   ident.Hash
+	fulfil   bool // its writer made it debt
+	dropped  bool
+	cancel   bool // its reader gave it up
+	revealed bool // its reader revealed it and had saved that
+	passed   bool // its reader showed the preimages at all
+}
+
+// ledger is all that was ever written one way.
+type ledger struct {
+	numbers  map[number]ident.Hash
+	newest   wire.Mark
+	groups   map[number]*wire.Group
+	locks    map[uint64]*toldLock
+	order    []uint64               // of locks
+	past     map[uint64][]*toldLock // by number: other locks that had it, after a restore or a lie
+	terms    map[uint64]wire.Terms
+	newTerms uint64
+	judged   wire.Mark // newest promise that the reader has acknowledged
+}
+
+// watch sees everything that is saved and sent, and keeps books of its own.
+type watch struct {
+	w        *World
+	ways     map[way]*ledger
+	order    []way
+	promises map[ident.Hash]*wire.Promise
+	bodies   map[ident.Hash][]byte
+	moves    map[ident.Hash][]wire.Group // that a liar sent with a promise: it signs several of one number
+	origin   map[wire.PartID]ident.ID    // who began a part
+	parts    map[wire.PartID][]way
+	hellos   map[hello]uint64 // number of terms in the hello of one side of a session
+	floors   map[hello]wire.Mark
+	refused  map[ident.ID]int // liars, by how often they were told no
+}
+
+type hello struct {
+	session uint64
+	by      ident.ID
+}
+
+func newWatch(w *World) *watch {
+	return &watch{
+		w: w, ways: map[way]*ledger{}, promises: map[ident.Hash]*wire.Promise{}, bodies: map[ident.Hash][]byte{},
+		moves:  map[ident.Hash][]wire.Group{},
+		origin: map[wire.PartID]ident.ID{}, parts: map[wire.PartID][]way{}, hellos: map[hello]uint64{}, floors: map[hello]wire.Mark{},
+		refused: map[ident.ID]int{},
+	}
+}
+
+// all is every lock that ever had a number.
+func (l *ledger) all(n uint64) []*toldLock {
+	if k := l.locks[n]; k != nil {
+		return append(slices.Clip(l.past[n]), k)
+	}
+	return nil
+}
+
+func (x *watch) ledger(from, to ident.ID) *ledger {
+	k := way{from, to}
+	l := x.ways[k]
+	if l == nil {
+		l = &ledger{numbers: map[number]ident.Hash{}, groups: map[number]*wire.Group{}, locks: map[uint64]*toldLock{}, terms: map[uint64]wire.Terms{}}
+		x.ways[k] = l
+		x.order = append(x.order, k)
+	}
+	return l
+}
+
+// signed remembers terms the moment they are signed: a promise that cites them may come at any time after.
+func (x *watch) signed(m *Member, tag ident.Tag, msg []byte) {
+	var t wire.Terms
+	if tag != wire.TagTerms || wire.Unmarshal(msg, &t) != nil {
+		return
+	}
+	l := x.ledger(t.From, t.To)
+	if old, ok := l.terms[t.Number]; ok && m.restore {
+		for i, line := range old.Lines { // what an old copy signs twice: the friend may hold either
+			if k := t.Line(line.Currency); i < len(t.Lines) && k.Limit < line.Limit {
+				t.Lines[i].Limit = max(t.Lines[i].Limit, line.Limit)
+			}
+		}
+	}
+	l.terms[t.Number], l.newTerms = t, max(l.newTerms, t.Number)
+}
+
+// saved judges what an honest member has on its disk now and is about to send. Of several Steps in one
+// transaction only the last is on the disk to the letter: newer statements have replaced the others.
+func (x *watch) saved(m *Member, fx *node.Effects, last bool) {
+	if m.liar != nil {
+		return
+	}
+	for i, o := range fx.Send {
+		if last && !replaced(o, fx.Send[i+1:]) {
+			x.onDisk(m, o.Peer, o.Message)
+		}
+		switch msg := o.Message.(type) {
+		case *wire.Update:
+			x.update(m, o.Peer, msg)
+		case *wire.Reveal:
+			led := x.ledger(o.Peer, m.id)
+			for _, l := range led.past[msg.Number] {
+				if l.lock.Condition.Met(msg.Preimages) {
+					x.revealed(m, o.Peer, l, msg)
+				}
+			}
+			if l := led.locks[msg.Number]; l != nil && (led.past[msg.Number] == nil || l.lock.Condition.Met(msg.Preimages)) {
+				x.revealed(m, o.Peer, l, msg)
+			}
+		}
+	}
+}
+
+// replaced says whether a newer promise follows to the same friend: then that one is on the disk.
+func replaced(o node.Out, later []node.Out) bool {
+	if _, ok := o.Message.(*wire.Update); !ok {
+		return false
+	}
+	for _, l := range later {
+		if _, ok := l.Message.(*wire.Update); ok && l.Peer == o.Peer {
+			return true
+		}
+	}
+	return false
+}
+
+// onDisk is rule S1.
+func (x *watch) onDisk(m *Member, to ident.ID, msg wire.Message) {
+	peer := x.w.byID[to]
+	if peer == nil {
+		return
+	}
+	has := func(kind, key string, want []byte) bool { return bytes.Contains(m.disk.get(kind, key), want) }
+	ok := true
+	switch msg := msg.(type) {
+	case *wire.Update:
+		p, form := promiseOf(msg.Promise)
+		ok = form && has("channel", peer.key, msg.Promise.Sig[:])
+		if body := x.bodies[p.Ack.Hash]; ok && p.Ack.Seq > 0 && body != nil {
+			ok = has("channel", peer.key, body) || x.holdsLater(m, peer, p.Ack)
+		}
+	case *wire.NewTerms:
+		// the newest only: several commands of one Step each send theirs
+		ok = has("channel", peer.key, msg.Terms.Sig[:]) || has("channel", peer.key, []byte("terms"))
+		var t wire.Terms
+		if !ok && wire.Unmarshal(msg.Terms.Body, &t) == nil {
+			ok = x.ledger(m.id, to).newTerms > t.Number
+		}
+	case *wire.Hello:
+		ok = msg.Mine.Seq == 0 || has("channel", peer.key, msg.Mine.Hash[:])
+	case *wire.Reveal:
+		l := x.ledger(to, m.id).locks[msg.Number]
+		ok = has("in", peer.key+"/"+hex16(msg.Number), msg.Preimages[0][:]) || l != nil && l.fulfil
+	case *wire.Snapshot:
+		ok = msg.Mine.None() || has("channel", peer.key, msg.Mine.Sig[:])
+	}
+	if !ok {
+		x.w.fail("S1", "%s sends %s a %T that is not on its disk: %s", m, peer, msg, tell(msg))
+	}
+}
+
+func hex16(v uint64) string {
+	const digits = "0123456789abcdef"
+	var b [16]byte
+	for i := 15; i >= 0; i-- {
+		b[i] = digits[v&15]
+		v >>= 4
+	}
+	return string(b[:])
+}
+
+// sent sees every message that leaves, lies included.
+func (x *watch) sent(from, to *Member, session uint64, msg wire.Message) {
+	switch msg := msg.(type) {
+	case *wire.Hello:
+		var t wire.Terms
+		if !msg.Terms.None() && wire.Unmarshal(msg.Terms.Body, &t) == nil {
+			x.hellos[hello{session, from.id}] = t.Number
+		}
+		x.floors[hello{session, from.id}] = msg.Mine
+	case *wire.Update:
+		if from.liar != nil {
+			x.update(from, to.id, msg)
+		}
+	case *wire.Reveal:
+		for _, l := range x.ledger(to.id, from.id).all(msg.Number) {
+			l.passed = l.passed || l.lock.Condition.Met(msg.Preimages)
+		}
+	case *wire.Refused:
+		x.w.Stats.Refusals[wire.Code(msg.Code).String()]++
+		if to.liar != nil && from.liar == nil {
+			x.refused[to.id]++
+		}
+	}
+}
+
+// received sees every message that arrives.
+func (x *watch) received(from, to *Member, s *session, msg wire.Message) {}
+
+// update enters a promise and its moves into the books.
+func (x *watch) update(m *Member, to ident.ID, u *wire.Update) {
+	p, ok := promiseOf(u.Promise)
+	if !ok || p.From != m.id || p.To != to {
+		return
+	}
+	l := x.ledger(m.id, to)
+	h := u.Promise.Hash()
+	key := number{p.Epoch, p.Seq}
+	if old, ok := l.numbers[key]; ok && old != h && m.liar == nil {
+		if !m.restore {
+			x.w.fail("S2", "%s signs two promises %d.%d to %s", m, p.Epoch, p.Seq, to.Short())
+		} else if peer := x.w.byID[to]; peer.liar == nil && !peer.restore && l.judged.SameNumber(p.Mark(u.Promise)) {
+			x.w.fail("S2a", "%s signs promise %d.%d to %s again, which was accepted", m, p.Epoch, p.Seq, to.Short())
+		}
+	}
+	l.numbers[key] = h
+	if x.promises[h] == nil {
+		x.promises[h], x.bodies[h] = &p, u.Promise.Body
+	}
+	for i := range u.Groups {
+		x.group(m, to, l, p.Epoch, &u.Groups[i])
+	}
+	if m.liar != nil {
+		x.moves[h] = append(x.moves[h], u.Groups...)
+	}
+	if m.liar == nil {
+		x.exposure(m, to, &p)
+		x.ownExposure(m, to, l, &p)
+	}
+	if !p.Mark(u.Promise).Before(l.newest) {
+		l.newest = p.Mark(u.Promise)
+	}
+}
+
+func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.Group) {
+	key := number{epoch, g.Seq}
+	old := l.groups[key]
+	if old == nil || len(g.Locks)+len(g.Adds) > len(old.Locks)+len(old.Adds) {
+		l.groups[key] = g
+	}
+	for i := range g.Locks {
+		k := &g.Locks[i]
+		d := k.Digest()
+		if known := l.locks[k.Number]; known != nil {
+			restored := m.restore || m.liar != nil || x.w.byID[to].restore
+			if known.digest != d && m.liar == nil && !restored {
+				x.w.fail("S3", "%s uses lock %d to %s for two locks", m, k.Number, to.Short())
+			}
+			if known.digest == d || !restored {
+				continue
+			}
+		}
+		if x.origin[k.Part] == (ident.ID{}) && !x.arrives(k.Part, m.id) {
+			x.origin[k.Part] = m.id
+		}
+		if old := l.locks[k.Number]; old != nil { // a number that was forgotten: what it stood for is history
+			past := 1<<62 + uint64(len(l.order))
+			l.locks[past] = old
+			if l.past == nil {
+				l.past = map[uint64][]*toldLock{}
+			}
+			l.past[k.Number] = append(l.past[k.Number], old)
+			l.order[slices.Index(l.order, k.Number)] = past
+		}
+		l.order = append(l.order, k.Number)
+		l.locks[k.Number] = &toldLock{lock: *k, digest: d}
+		x.parts[k.Part] = append(x.parts[k.Part], way{m.id, to})
+	}
+	for _, n := range g.Fulfils {
+		for _, k := range l.all(n) {
+			k.fulfil = true
+			if k.dropped && m.liar == nil && !m.restore && l.past[n] == nil {
+				x.w.fail("S6", "%s fulfils lock %d to %s, which it dropped", m, n, to.Short())
+			}
+		}
+	}
+	for _, n := range g.Drops {
+		for _, k := range l.all(n) {
+			k.dropped = true
+			if k.fulfil && m.liar == nil && !m.restore && l.past[n] == nil {
+				x.w.fail("S6", "%s drops lock %d to %s, which it fulfilled", m, n, to.Short())
+			}
+		}
+	}
+	for _, c := range g.Cancels {
+		for _, k := range x.ledger(to, m.id).all(c.Number) {
+			if k.revealed && m.liar == nil && !m.restore {
+				x.w.fail("S6", "%s cancels lock %d of %s, which it has revealed", m, c.Number, to.Short())
+			}
+			k.cancel = true
+		}
+	}
+}
+
+func (x *watch) arrives(part wire.PartID, at ident.ID) bool {
+	for _, w := range x.parts[part] {
+		if w.to == at {
+			return true
+		}
+	}
+	return false
+}
+
+// revealed judges a reveal that its sender has saved (rule S7).
+func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reveal) {
+	if !l.lock.Condition.Met(msg.Preimages) {
+		x.w.fail("S7", "%s reveals what does not open lock %d of %s", m, msg.Number, debtor.Short())
+		return
+	}
+	if l.cancel && !m.restore && !l.revealed {
+		x.w.fail("S6", "%s reveals lock %d of %s, which it has cancelled", m, msg.Number, debtor.Short())
+	}
+	first := !l.revealed
+	l.revealed = true
+	if !first {
+		return
+	}
+	box, final := x.box(m, &l.lock)
+	if !final {
+		return
+	}
+	if box == nil || box.Amount != l.lock.Amount || box.Total != l.lock.Amount || box.Currency != l.lock.Currency {
+		x.w.fail("S7", "%s reveals for %d %s what is not exactly right: %+v", m, l.lock.Amount, l.lock.Currency, box)
+		return
+	}
+	if box.Form != wire.FormPush {
+		i, err := pay.OpenInvoice(m.keys, box.Invoice)
+		if err != nil || i.Payee != m.id || i.Amount != l.lock.Amount || i.Currency != l.lock.Currency || i.Hash != l.lock.Condition.Hashes[0] {
+			x.w.fail("S7", "%s reveals an invoice that it did not write so: %v", m, err)
+		}
+	}
+}
+
+// box is what the payer told the payee; final says whether the lock ends at m at all.
+func (x *watch) box(m *Member, l *wire.Lock) (box *wire.Box, final bool) {
+	b, err := pay.ParseBlob(l.Blob)
+	if err != nil || len(b.Hops) > 0 {
+		return nil, false
+	}
+	sealed, err := pay.AsPayee(m.keys, b)
+	if err != nil {
+		return nil, true
+	}
+	box, err = sealed.OpenBox(b, l.Part)
+	if err != nil {
+		return nil, true
+	}
+	return box, true
+}
+
+// told sees what a member's user is told.
+func (x *watch) told(m *Member, t *node.Notice) {
+	if t.Payment == nil || m.liar != nil {
+		return
+	}
+	v := t.Payment
+	if v.State == node.Paid {
+		x.receipt(m, v)
+	}
+}
+
+// receipt: a paid payment can be proved.
+func (x *watch) receipt(m *Member, v *node.PaymentView) {
+	payee := x.w.byID[v.Payee]
+	if v.Receipt == "" {
+		if payee != nil && payee.liar == nil && !m.restore && !payee.restore && x.w.honestWay() {
+			x.w.fail("S6", "%s paid %s without a receipt", m, v.ID)
+		}
+		return
+	}
+	r, err := pay.ParseReceipt(v.Receipt)
+	if err != nil {
+		x.w.fail("S6", "%s: receipt of %s: %v", m, v.ID, err)
+		return
+	}
+	paid, err := pay.VerifyReceipt(m.keys, r)
+	if err != nil || paid.Value != v.Amount || paid.Payee != v.Payee {
+		x.w.fail("S6", "%s: receipt of %s does not verify: %v", m, v.ID, err)
+	}
+}
+
+// honestWay says whether nobody in this world can keep a receipt back.
+func (w *World) honestWay() bool {
+	for _, m := range w.Members {
+		if m.liar != nil || m.restore {
+			return false
+		}
+	}
+	return true
+}
+
+// holdsLater says whether m has a newer promise of peer on its disk than the marked one.
+func (x *watch) holdsLater(m, peer *Member, ack wire.Mark) bool {
+	record := m.disk.get("channel", peer.key)
+	for n, h := range x.ledger(peer.id, m.id).numbers {
+		if ack.Before(wire.Mark{Epoch: n.epoch, Seq: n.seq}) && bytes.Contains(record, x.bodies[h]) {
+			return true
+		}
+	}
+	return false
+}
+
+// tell is a message in a few words.
+func tell(msg wire.Message) string {
+	switch msg := msg.(type) {
+	case *wire.Update:
+		p, _ := promiseOf(msg.Promise)
+		s := fmt.Sprintf("promise %d.%d acks %d.%d base %d.%d", p.Epoch, p.Seq, p.Ack.Epoch, p.Ack.Seq, msg.Base.Epoch, msg.Base.Seq)
+		for _, g := range msg.Groups {
+			s += fmt.Sprintf(" [%d:", g.Seq)
+			for _, l := range g.Locks {
+				s += fmt.Sprintf(" lock %d=%d", l.Number, l.Amount)
+			}
+			s += fmt.Sprintf(" fulfils %v drops %v", g.Fulfils, g.Drops)
+			for _, c := range g.Cancels {
+				s += fmt.Sprintf(" cancel %d", c.Number)
+			}
+			s += fmt.Sprintf(" adds %d]", len(g.Adds))
+		}
+		return s
+	case *wire.Reveal:
+		return fmt.Sprintf("reveal %d", msg.Number)
+	case *wire.Acknowledge:
+		return fmt.Sprintf("acknowledge %d", msg.Number)
+	case *wire.Onward:
+		return fmt.Sprintf("onward %d", msg.Number)
+	case *wire.Hello:
+		return fmt.Sprintf("hello mine %d.%d held %d.%d restored %v", msg.Mine.Epoch, msg.Mine.Seq, msg.Held.Epoch, msg.Held.Seq, msg.Restored)
+	case *wire.Refused:
+		return fmt.Sprintf("refused %d.%d %s: %s", msg.Epoch, msg.Seq, wire.Code(msg.Code), msg.Text)
+	case *wire.NewTerms:
+		var t wire.Terms
+		_ = wire.Unmarshal(msg.Terms.Body, &t)
+		return fmt.Sprintf("terms %d", t.Number)
+	}
+	return fmt.Sprintf("%T", msg)
+}
