@@ -30,6 +30,7 @@ var layers = map[string]struct {
 	"internal/store":           {imports: []string{"kula/ident", "kula/money", "kula/node", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "golang.org/x/sys/"}},
 	"internal/store/storetest": {imports: []string{"kula/ident", "kula/money", "kula/node", "kula/internal/store"}},
 	"sim":                      {imports: []string{"kula/credit", "kula/ident", "kula/money", "kula/node", "kula/pay", "kula/route", "kula/wire"}},
+	"sim/plants":               {},
 
 	"internal/book":     {imports: []string{"kula/ident", "kula/money", "kula/node"}},
 	"internal/index":    {imports: []string{"kula/ident", "kula/internal/p2p", "kula/route", "kula/wire"}},
