@@ -138,7 +138,6 @@ func (n *network) deliver(s *session, side int, at int64, data []byte) {
 			n.hangup(m, node.Session{Peer: from.id, Session: s.number})
 			return
 		}
-		n.w.watch.received(from, m, s, msg)
 		m.push(node.Received{Peer: from.id, Session: s.number, Message: msg})
 	})
 }

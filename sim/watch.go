@@ -50,21 +50,14 @@ type watch struct {
 	moves    map[ident.Hash][]wire.Group // that a liar sent with a promise: it signs several of one number
 	origin   map[wire.PartID]ident.ID    // who began a part
 	parts    map[wire.PartID][]way
-	hellos   map[hello]uint64 // number of terms in the hello of one side of a session
-	floors   map[hello]wire.Mark
 	refused  map[ident.ID]int // liars, by how often they were told no
-}
-
-type hello struct {
-	session uint64
-	by      ident.ID
 }
 
 func newWatch(w *World) *watch {
 	return &watch{
 		w: w, ways: map[way]*ledger{}, promises: map[ident.Hash]*wire.Promise{}, bodies: map[ident.Hash][]byte{},
 		moves:  map[ident.Hash][]wire.Group{},
-		origin: map[wire.PartID]ident.ID{}, parts: map[wire.PartID][]way{}, hellos: map[hello]uint64{}, floors: map[hello]wire.Mark{},
+		origin: map[wire.PartID]ident.ID{}, parts: map[wire.PartID][]way{},
 		refused: map[ident.ID]int{},
 	}
 }
@@ -193,12 +186,6 @@ func hex16(v uint64) string {
 // sent sees every message that leaves, lies included.
 func (x *watch) sent(from, to *Member, session uint64, msg wire.Message) {
 	switch msg := msg.(type) {
-	case *wire.Hello:
-		var t wire.Terms
-		if !msg.Terms.None() && wire.Unmarshal(msg.Terms.Body, &t) == nil {
-			x.hellos[hello{session, from.id}] = t.Number
-		}
-		x.floors[hello{session, from.id}] = msg.Mine
 	case *wire.Update:
 		if from.liar != nil {
 			x.update(from, to.id, msg)
@@ -214,9 +201,6 @@ func (x *watch) sent(from, to *Member, session uint64, msg wire.Message) {
 		}
 	}
 }
-
-// received sees every message that arrives.
-func (x *watch) received(from, to *Member, s *session, msg wire.Message) {}
 
 // update enters a promise and its moves into the books.
 func (x *watch) update(m *Member, to ident.ID, u *wire.Update) {
