@@ -2,6 +2,7 @@ package wire
 
 import (
 	"kula/ident"
+	"kula/wire/cbor"
 )
 
 // Version of the session protocol; a hello with another one is refused.
@@ -137,7 +138,7 @@ func (*Keep) Kind() Kind        { return KindKeep }
 func (*Agree) Kind() Kind       { return KindAgree }
 
 // Encode gives a message its bytes.
-func Encode(m Message) []byte { return append([]byte{byte(m.Kind())}, Marshal(m)...) }
+func Encode(m Message) []byte { return cbor.Append([]byte{byte(m.Kind())}, m) }
 
 // Decode reads one message. Errors wrap [ErrForm].
 func Decode(data []byte) (Message, error) {
