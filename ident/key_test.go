@@ -5,9 +5,9 @@ import (
 	"crypto/ecdh"
 	stded25519 "crypto/ed25519"
 	"encoding/binary"
+	"strconv"
 	"testing"
 
-	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 	"pgregory.net/rapid"
 )
 
@@ -55,7 +55,9 @@ func TestSignatures(t *testing.T) {
 				{"Verify", Verify(id, v.Tag, v.Message, sig)},
 				{"Key.Verify, first", k.Verify(id, v.Tag, v.Message, sig)},
 				{"Key.Verify, again", k.Verify(id, v.Tag, v.Message, sig)},
-				{"batch", inBatch(id, v.Tag, v.Message, sig)},
+				{"VerifyAll, alone", k.VerifyAll([]Check{{id, v.Tag, v.Message, sig}})},
+				{"VerifyAll, first", NewKey([32]byte{}).VerifyAll([]Check{good(), {id, v.Tag, v.Message, sig}, good()})},
+				{"VerifyAll, again", k.VerifyAll([]Check{good(), {id, v.Tag, v.Message, sig}})},
 			} {
 				if how.got != v.Valid {
 					t.Errorf("%s = %v, want %v", how.name, how.got, v.Valid)
@@ -65,15 +67,10 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// inBatch verifies in one batch with good signatures, by the rule of this package.
-func inBatch(id ID, tag Tag, msg []byte, sig Signature) bool {
-	good := NewKey([32]byte{1})
-	other := good.Sign("kula/example/1", []byte("good"))
-	b := ed25519.NewBatchVerifier()
-	b.AddWithOptions(good.id[:], signed("kula/example/1", []byte("good")), other[:], zip215)
-	b.AddWithOptions(id[:], signed(tag, msg), sig[:], zip215)
-	_, each := b.Verify(nil)
-	return each[1]
+// good is a signature that is in order.
+func good() Check {
+	k := NewKey([32]byte{1})
+	return Check{k.ID(), "kula/example/1", []byte("good"), k.Sign("kula/example/1", []byte("good"))}
 }
 
 // Signing gives the bytes of crypto/ed25519, and what we sign verifies there.
@@ -347,6 +344,25 @@ func BenchmarkVerify(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkVerifyAll tells what one of many signatures costs.
+func BenchmarkVerifyAll(b *testing.B) {
+	for _, n := range []int{1, 2, 4, 8, 16, 32} {
+		k, checks := NewKey([32]byte{}), make([]Check, n)
+		for i := range checks {
+			friend, msg := NewKey([32]byte{1, byte(i)}), make([]byte, 300)
+			checks[i] = Check{friend.ID(), "kula/promise/1", msg, friend.Sign("kula/promise/1", msg)}
+		}
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			for range b.N {
+				if !k.VerifyAll(checks) {
+					b.Fatal("bad")
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/signature")
+		})
+	}
 }
 
 func BenchmarkBox(b *testing.B) {

@@ -82,6 +82,14 @@ type SharedKey [32]byte
 // BoxKey is an ephemeral X25519 public key.
 type BoxKey [32]byte
 
+// Check is one signature to verify: that ID signed Msg in the domain Tag.
+type Check struct {
+	ID  ID
+	Tag Tag
+	Msg []byte
+	Sig Signature
+}
+
 // Suite is the cryptography that a node calls inline: everything done with its
 // own secrets, and the verification of others' signatures. Key is the real one;
 // a simulator brings a cheap stand-in, which is why this is an interface.
@@ -96,6 +104,9 @@ type Suite interface {
 	// Verify says whether sig is id's signature of msg in the domain tag. An id
 	// that is not valid has signed nothing. It panics if tag is not a tag.
 	Verify(id ID, tag Tag, msg []byte, sig Signature) bool
+	// VerifyAll says whether Verify would say so of each check. For many it costs less
+	// than half as much.
+	VerifyAll(checks []Check) bool
 	// Preimage returns the preimage I chose with salt.
 	Preimage(salt Salt) Preimage
 	// BoxTo returns the ephemeral key of salt and the key that it shares with the

@@ -317,7 +317,7 @@ func (n *Node) createInvoice(c *CreateInvoice) (any, *Error) {
 	n.invoices[inv.id] = inv
 	n.markInvoice(inv)
 	n.wakeAt(c.Expires * 1000)
-	return n.invoiceView(inv), nil
+	return inv.view(), nil
 }
 
 // maxInvoiceLife is a year: an invoice is kept in memory until it expires.
@@ -337,7 +337,7 @@ func (n *Node) cancelInvoice(id wire.InvoiceID) (any, *Error) {
 	inv.state = pay.InvoiceCancelled
 	n.markInvoice(inv)
 	n.tellInvoice(inv)
-	return n.invoiceView(inv), nil
+	return inv.view(), nil
 }
 
 func (n *Node) redeem(link string) (any, *Error) {
@@ -350,13 +350,13 @@ func (n *Node) redeem(link string) (any, *Error) {
 	case inv == nil:
 		return nil, refusal(wire.NotFound, "you have no open invoice %s", r.Invoice)
 	case inv.state == pay.InvoicePaid || inv.from != nil && inv.from.revealed:
-		return n.invoiceView(inv), nil
+		return inv.view(), nil
 	case inv.from == nil:
 		return nil, refusal(wire.NotFound, "nothing is set aside for invoice %s", r.Invoice)
 	case !n.openWith(inv.from, r.Preimage):
 		return nil, refusal(wire.BadSignature, "this release does not open what is set aside for invoice %s", r.Invoice)
 	}
-	return n.invoiceView(inv), nil
+	return inv.view(), nil
 }
 
 func (n *Node) releaseHold(id wire.PaymentID) (any, *Error) {

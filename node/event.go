@@ -203,7 +203,8 @@ type Pay struct {
 	GiveUp  int64         // milliseconds until no other route is tried
 	Text    string
 	Quote   bool
-	Prior   []byte // the record that Prior names, filled in by the driver
+	Prior   []byte // the record that PriorKey names, filled in by the driver
+	asked   asked
 }
 
 // Release lets the payee of a hold have it. Reply: *PaymentView with Release.

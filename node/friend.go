@@ -244,10 +244,17 @@ func (n *Node) friendNames() string {
 
 // identity resolves who is to be paid: a friend, a key, or "me".
 func (n *Node) identity(ref string) (ident.ID, *Error) {
-	if strings.TrimSpace(ref) == "me" {
+	if ref = strings.TrimSpace(ref); ref == "me" {
 		return n.me, nil
 	}
-	if id, err := ident.ParseID(strings.TrimSpace(ref)); err == nil {
+	if id, known := n.keys[ref]; known {
+		return id, nil
+	}
+	if id, err := ident.ParseID(ref); err == nil {
+		if len(n.keys) >= maxKeys {
+			clear(n.keys)
+		}
+		n.keys[ref] = id
 		return id, nil
 	}
 	f, e := n.find(ref)
@@ -256,6 +263,9 @@ func (n *Node) identity(ref string) (ident.ID, *Error) {
 	}
 	return f.id, nil
 }
+
+// maxKeys bounds the keys that need not be read again: 200 bytes each.
+const maxKeys = 1024
 
 // known is every currency that some channel of mine has.
 func (n *Node) known() []money.Currency {

@@ -35,7 +35,7 @@ func FuzzDecodePayment(f *testing.F) {
 
 // FuzzDecodeInvoice feeds a damaged record of an ended invoice.
 func FuzzDecodeInvoice(f *testing.F) {
-	f.Add([]byte(`{"id":"1"}`))
+	f.Add(wire.Marshal(savedInvoiceOf(&invoice{})))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if v, err := DecodeInvoice(data); err == nil && v == nil {
 			t.Error("neither an invoice nor an error")

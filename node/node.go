@@ -39,6 +39,7 @@ type Node struct {
 	parts       map[wire.PartID]place // open incoming locks
 	collecting  map[claimKey]*collection
 	boxes       boxes
+	keys        map[string]ident.ID // keys as users wrote them lately: reading one takes a third of a signature
 	queries     map[uint64]func(*Answered)
 	lastQuery   uint64
 	pairs       map[ident.ID]ident.SharedKey
@@ -77,6 +78,7 @@ func New(suite ident.Suite, cfg Config) *Node {
 		friends: map[ident.ID]*friend{}, guests: map[ident.ID]uint64{}, blocked: map[ident.ID]bool{},
 		payments: map[wire.PaymentID]*payment{}, invoices: map[wire.InvoiceID]*invoice{},
 		invitations: map[[16]byte]*invitation{}, parts: map[wire.PartID]place{}, collecting: map[claimKey]*collection{},
+		keys:    map[string]ident.ID{},
 		boxes:   boxes{to: map[ident.ID]*boxTo{}, from: map[ident.BoxKey]pay.Sealed{}},
 		queries: map[uint64]func(*Answered){}, pairs: map[ident.ID]ident.SharedKey{}, dirty: map[recordKey]bool{},
 		changed: map[wire.PaymentID]*payment{},
@@ -98,6 +100,7 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	if n.cfg.Restored && n.self.Restored == 0 {
 		n.beginRestore()
 	}
+	n.verifyInvoices(events)
 	for _, e := range events {
 		n.handle(e)
 	}

@@ -105,20 +105,6 @@ func (n *Node) paidBefore(cmd *Pay, p *payment) *Error {
 	return nil
 }
 
-// PriorKey names the record that Pay.Prior must hold at the Step, if it is stored.
-func PriorKey(cmd *Pay) (kind, key string, ok bool) {
-	if cmd.Invoice == "" {
-		return "", "", false
-	}
-	data, err := wire.ParseLink(wire.LinkInvoice, cmd.Invoice)
-	var s wire.Signed
-	var i wire.Invoice
-	if err != nil || wire.Unmarshal(data, &s) != nil || wire.Unmarshal(s.Body, &i) != nil {
-		return "", "", false
-	}
-	return KindPaymentDone, i.ID(s).String(), true
-}
-
 // newPayment checks what the user asked for.
 func (n *Node) newPayment(cmd *Pay) (*payment, *Error) {
 	p := &payment{maxFee: 0, created: n.now, since: n.now, giveUp: n.now + cmd.GiveUp, text: cmd.Text, salt: ident.Salt(n.draw16())}
@@ -154,7 +140,10 @@ func (n *Node) newPayment(cmd *Pay) (*payment, *Error) {
 }
 
 func (n *Node) payInvoice(p *payment, cmd *Pay) *Error {
-	signed, i, err := pay.ParseInvoiceLink(n.suite, cmd.Invoice)
+	signed, i, err := cmd.Asked()
+	if err == nil && !cmd.asked.genuine {
+		err = pay.VerifyInvoice(n.suite, signed, i)
+	}
 	if err != nil {
 		return refusal(wire.BadSignature, "%v", err)
 	}

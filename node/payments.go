@@ -181,7 +181,7 @@ func (n *Node) Payment(id wire.PaymentID) (*PaymentView, bool) {
 	return nil, false
 }
 
-func (n *Node) invoiceView(i *invoice) *InvoiceView {
+func (i *invoice) view() *InvoiceView {
 	v := &InvoiceView{
 		ID: i.id.String(), URI: pay.InvoiceLink(i.signed), Amount: money.Value{Amount: i.Amount, Currency: i.Currency}, Memo: i.Memo,
 		Expires: i.Expires, Created: i.Created, Hold: i.Hold, State: i.state.String(), PaidAt: i.paidAt,
@@ -194,27 +194,26 @@ func (n *Node) invoiceView(i *invoice) *InvoiceView {
 
 // tellInvoice says that an invoice changed; a paid one moves to where it is only looked up.
 func (n *Node) tellInvoice(i *invoice) {
-	v := n.invoiceView(i)
+	v := i.view()
 	n.fx.Tell = append(n.fx.Tell, Notice{Invoice: v})
 	if i.state == pay.InvoicePaid || i.state == pay.InvoiceExpired {
-		n.doneInvoice(i, v)
+		n.doneInvoice(i)
 	}
 }
 
-func (n *Node) doneInvoice(i *invoice, v *InvoiceView) {
+func (n *Node) doneInvoice(i *invoice) {
 	delete(n.invoices, i.id)
 	n.markInvoice(i)
-	value, err := json.Marshal(v)
-	if err != nil {
-		panic("node: " + err.Error())
-	}
-	n.fx.Save = append(n.fx.Save, Record{Kind: KindInvoiceDone, Key: i.id.String(), Value: value})
+	n.fx.Save = append(n.fx.Save, Record{Kind: KindInvoiceDone, Key: i.id.String(), Value: wire.Marshal(savedInvoiceOf(i))})
 }
 
 // DecodeInvoice reads the record of an ended invoice.
 func DecodeInvoice(record []byte) (*InvoiceView, error) {
-	v := new(InvoiceView)
-	return v, json.Unmarshal(record, v)
+	i, err := loadInvoice(record)
+	if err != nil {
+		return nil, err
+	}
+	return i.view(), nil
 }
 
 func loadInvoice(value []byte) (*invoice, error) {
@@ -234,7 +233,7 @@ func loadInvoice(value []byte) (*invoice, error) {
 func (n *Node) Invoices() []InvoiceView {
 	list := []InvoiceView{}
 	for _, id := range slices.SortedFunc(maps.Keys(n.invoices), func(a, b wire.InvoiceID) int { return bytes.Compare(b[:], a[:]) }) {
-		list = append(list, *n.invoiceView(n.invoices[id]))
+		list = append(list, *n.invoices[id].view())
 	}
 	return list
 }
@@ -242,7 +241,7 @@ func (n *Node) Invoices() []InvoiceView {
 // Invoice finds one of those.
 func (n *Node) Invoice(id wire.InvoiceID) (*InvoiceView, bool) {
 	if i := n.invoices[id]; i != nil {
-		return n.invoiceView(i), true
+		return i.view(), true
 	}
 	return nil, false
 }
@@ -267,9 +266,9 @@ func (n *Node) timers() {
 		if i.state == pay.InvoiceOpen {
 			i.state = pay.InvoiceExpired
 		}
-		v := n.invoiceView(i)
+		v := i.view()
 		n.fx.Tell = append(n.fx.Tell, Notice{Invoice: v})
-		n.doneInvoice(i, v)
+		n.doneInvoice(i)
 	}
 	for token, v := range n.invitations {
 		if n.now/1000 >= v.Expires {

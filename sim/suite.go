@@ -80,6 +80,15 @@ func (s *standIn) Verify(id ident.ID, tag ident.Tag, msg []byte, sig ident.Signa
 	return ok && signature(secret, tag, msg) == sig
 }
 
+func (s *standIn) VerifyAll(checks []ident.Check) bool {
+	for _, c := range checks {
+		if !s.Verify(c.ID, c.Tag, c.Msg, c.Sig) {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *standIn) Preimage(salt ident.Salt) ident.Preimage {
 	return digest(s.secret, "preimage", salt[:])
 }

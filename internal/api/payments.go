@@ -100,25 +100,11 @@ func valueOf(c *node.Pay) (money.Value, error) {
 	if c.Invoice == "" || c.Value.Currency != "" {
 		return c.Value, nil
 	}
-	i, err := readInvoice(c.Invoice)
+	_, i, err := c.Asked()
 	if err != nil {
 		return money.Value{}, problem(http.StatusBadRequest, wire.BadRequest, "the invoice: %v", err)
 	}
 	return money.Value{Amount: i.Amount, Currency: i.Currency}, nil
-}
-
-// readInvoice reads an invoice without checking its signature, which the node does.
-func readInvoice(link string) (*wire.Invoice, error) {
-	data, err := wire.ParseLink(wire.LinkInvoice, link)
-	if err != nil {
-		return nil, err
-	}
-	var signed wire.Signed
-	if err := wire.Unmarshal(data, &signed); err != nil {
-		return nil, err
-	}
-	i := new(wire.Invoice)
-	return i, wire.Unmarshal(signed.Body, i)
 }
 
 // mostCost is the most that a payment may cost, fee included.

@@ -23,3 +23,9 @@ func (c counted) Verify(id ident.ID, tag ident.Tag, msg []byte, sig ident.Signat
 	c.checked.Add(1)
 	return c.Key.Verify(id, tag, msg, sig)
 }
+
+// VerifyAll implements ident.Suite.
+func (c counted) VerifyAll(checks []ident.Check) bool {
+	c.checked.Add(uint64(len(checks)))
+	return c.Key.VerifyAll(checks)
+}
