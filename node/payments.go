@@ -173,6 +173,18 @@ func (n *Node) Payments() []PaymentView {
 	return list
 }
 
+// Live counts the payments under way, those held apart, and the invoices that Invoices lists.
+func (n *Node) Live() (waiting, held, invoices int) {
+	for _, p := range n.payments {
+		if p.form == wire.FormHold && p.stage == stageArrived {
+			held++
+		} else {
+			waiting++
+		}
+	}
+	return waiting, held, len(n.invoices)
+}
+
 // Payment finds one under way.
 func (n *Node) Payment(id wire.PaymentID) (*PaymentView, bool) {
 	if p := n.payments[id]; p != nil {

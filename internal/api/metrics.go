@@ -35,14 +35,7 @@ func (g *gauges) read(n *node.Node) {
 			g.ready++
 		}
 	}
-	for _, p := range n.Payments() {
-		if p.State == node.Held {
-			g.held++
-		} else {
-			g.waiting++
-		}
-	}
-	g.openInvoices = len(n.Invoices())
+	g.waiting, g.held, g.openInvoices = n.Live()
 }
 
 func expose(g gauges, st run.Stats) string {

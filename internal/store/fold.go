@@ -15,14 +15,17 @@ import (
 // 10,000 payments/s, so two is room enough; it bounds memory at three windows.
 const fullFactor = 2
 
-// rowsAtOnce is the number of rows of the book in one INSERT: the statement's
-// own cost (some µs) is shared, its text stays short.
-const rowsAtOnce = 16
+// atOnce is the number of rows in one INSERT: the statement's own cost (some µs) is
+// shared, its text stays short.
+const atOnce = 16
 
-// insertRows and insertRow are the statements for many rows and for one.
+// The statements for many rows and for one.
 var (
-	insertRows = "REPLACE INTO book (seq, row, sum) VALUES (?,?,?)" + strings.Repeat(",(?,?,?)", rowsAtOnce-1)
-	insertRow  = "REPLACE INTO book (seq, row, sum) VALUES (?,?,?)"
+	insertRows    = insertRow + strings.Repeat(",(?,?,?)", atOnce-1)
+	insertRow     = "REPLACE INTO book (seq, row, sum) VALUES (?,?,?)"
+	insertRecords = insertRecord + strings.Repeat(",(?,?,?,?)", atOnce-1)
+	insertRecord  = "REPLACE INTO record (kind, key, value, sum) VALUES (?,?,?,?)"
+	deleteRecord  = "DELETE FROM record WHERE kind = ? AND key = ?"
 )
 
 // schedule starts a fold in the background when the window is full, and waits
@@ -169,23 +172,30 @@ func (db *DB) foldRecords(w *window) error {
 	}
 	slices.SortFunc(records, compareKeyed)
 	for i := range records {
-		r := &records[i]
-		db.kept.note(r)
-		sql := "REPLACE INTO record (kind, key, value, sum) VALUES (?, ?, ?, ?)"
-		if r.deleted {
-			sql = "DELETE FROM record WHERE kind = ? AND key = ?"
+		db.kept.note(&records[i])
+	}
+	for len(records) > 0 {
+		n, sql := 1, insertRecord
+		switch {
+		case records[0].deleted:
+			sql = deleteRecord
+		case len(records) >= atOnce && !slices.ContainsFunc(records[:atOnce], func(r keyed) bool { return r.deleted }):
+			n, sql = atOnce, insertRecords
 		}
 		err := run(db.conn, sql, func(s *sqlite.Stmt) {
-			s.BindText(1, r.kind)
-			s.BindText(2, r.key)
-			if !r.deleted {
-				s.BindBytes(3, r.value)
-				s.BindInt64(4, int64(r.sum))
+			for i, r := range records[:n] {
+				s.BindText(4*i+1, r.kind)
+				s.BindText(4*i+2, r.key)
+				if !r.deleted {
+					s.BindBytes(4*i+3, r.value)
+					s.BindInt64(4*i+4, int64(r.sum))
+				}
 			}
 		})
 		if err != nil {
 			return err
 		}
+		records = records[n:]
 	}
 	return nil
 }
@@ -194,8 +204,8 @@ func (db *DB) foldRecords(w *window) error {
 func foldRows(conn *sqlite.Conn, seq uint64, rows []stored) error {
 	for len(rows) > 0 {
 		n, sql := 1, insertRow
-		if len(rows) >= rowsAtOnce {
-			n, sql = rowsAtOnce, insertRows
+		if len(rows) >= atOnce {
+			n, sql = atOnce, insertRows
 		}
 		err := run(conn, sql, func(s *sqlite.Stmt) {
 			for i, r := range rows[:n] {
