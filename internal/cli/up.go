@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,10 @@ import (
 const (
 	// peerListen is where friends reach a node unless told otherwise.
 	peerListen = "/ip4/0.0.0.0/tcp/4281"
+
+	// gcPercent is how much garbage a node keeps before it is collected, of what it uses: a
+	// node uses 10 to 30 MB, and at Go's usual 100 collecting takes a tenth of its time.
+	gcPercent = 300
 
 	// apiListen is where programs on this machine reach it.
 	apiListen = "127.0.0.1:4280"
@@ -94,6 +99,9 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	dir, err := a.homeDir()
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	log := a.log()
 	if f.verbose {
