@@ -25,7 +25,7 @@ const maxOwnAddresses = 8
 
 // Node is one member. It is used from one goroutine; see the package comment.
 type Node struct {
-	suite       ident.Suite
+	suite       *verified
 	me          ident.ID
 	cfg         Config
 	self        self
@@ -74,7 +74,7 @@ type place struct {
 func New(suite ident.Suite, cfg Config) *Node {
 	cfg.Addresses = cfg.Addresses[:min(len(cfg.Addresses), maxOwnAddresses)]
 	n := &Node{
-		suite: suite, me: suite.ID(), cfg: cfg,
+		suite: &verified{Suite: suite, good: map[check]bool{}}, me: suite.ID(), cfg: cfg,
 		friends: map[ident.ID]*friend{}, guests: map[ident.ID]uint64{}, blocked: map[ident.ID]bool{},
 		payments: map[wire.PaymentID]*payment{}, invoices: map[wire.InvoiceID]*invoice{},
 		invitations: map[[16]byte]*invitation{}, parts: map[wire.PartID]place{}, collecting: map[claimKey]*collection{},
@@ -100,7 +100,7 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	if n.cfg.Restored && n.self.Restored == 0 {
 		n.beginRestore()
 	}
-	n.verifyInvoices(events)
+	n.verifyAll(events)
 	for _, e := range events {
 		n.handle(e)
 	}

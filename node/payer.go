@@ -141,7 +141,7 @@ func (n *Node) newPayment(cmd *Pay) (*payment, *Error) {
 
 func (n *Node) payInvoice(p *payment, cmd *Pay) *Error {
 	signed, i, err := cmd.Asked()
-	if err == nil && !cmd.asked.genuine {
+	if err == nil {
 		err = pay.VerifyInvoice(n.suite, signed, i)
 	}
 	if err != nil {

@@ -116,12 +116,8 @@ func (s Sealed) SealArrived(suite ident.Suite, a *wire.Arrived) []byte {
 
 // OpenArrived checks the payee's word at the payer: it is signed by the payee and says what the payer locked.
 func (s Sealed) OpenArrived(suite ident.Suite, payee ident.ID, want *wire.Arrived, note []byte) error {
-	plain, ok := ident.Open(s.key, "arrived/"+want.Part.String(), note)
-	if !ok {
-		return fmt.Errorf("%w: not sealed by the payee", wire.ErrForm)
-	}
-	var signed wire.Signed
-	if err := wire.Unmarshal(plain, &signed); err != nil {
+	signed, err := s.openSigned("arrived/", want.Part, note)
+	if err != nil {
 		return err
 	}
 	var got wire.Arrived
@@ -132,6 +128,27 @@ func (s Sealed) OpenArrived(suite ident.Suite, payee ident.ID, want *wire.Arrive
 		return fmt.Errorf("the payee acknowledges %d of payment %s, expected %d of %s", got.Amount, got.Payment, want.Amount, want.Payment)
 	}
 	return nil
+}
+
+func (s Sealed) openSigned(kind string, part wire.PartID, note []byte) (wire.Signed, error) {
+	var signed wire.Signed
+	plain, ok := ident.Open(s.key, kind+part.String(), note)
+	if !ok {
+		return signed, fmt.Errorf("%w: not sealed by the payee", wire.ErrForm)
+	}
+	return signed, wire.Unmarshal(plain, &signed)
+}
+
+// ArrivedCheck is the signature in what OpenArrived opens, for verifying many at once.
+func (s Sealed) ArrivedCheck(payee ident.ID, part wire.PartID, note []byte) (ident.Check, bool) {
+	signed, err := s.openSigned("arrived/", part, note)
+	return ident.Check{ID: payee, Tag: wire.TagArrived, Msg: signed.Body, Sig: signed.Sig}, err == nil
+}
+
+// ReceivedCheck is the signature in what OpenReceived opens, for verifying many at once.
+func (s Sealed) ReceivedCheck(payee ident.ID, part wire.PartID, note []byte) (ident.Check, bool) {
+	signed, err := s.openSigned("received/", part, note)
+	return ident.Check{ID: payee, Tag: wire.TagReceived, Msg: signed.Body, Sig: signed.Sig}, err == nil
 }
 
 func orderKind(cancel bool, part wire.PartID) string {
@@ -178,12 +195,8 @@ func (s Sealed) SealReceived(suite ident.Suite, part wire.PartID, r *wire.Receiv
 
 // OpenReceived checks a push's receipt at the payer.
 func (s Sealed) OpenReceived(suite ident.Suite, part wire.PartID, payee ident.ID, note []byte) (wire.Signed, *wire.Received, error) {
-	var signed wire.Signed
-	plain, ok := ident.Open(s.key, "received/"+part.String(), note)
-	if !ok {
-		return signed, nil, fmt.Errorf("%w: not sealed by the payee", wire.ErrForm)
-	}
-	if err := wire.Unmarshal(plain, &signed); err != nil {
+	signed, err := s.openSigned("received/", part, note)
+	if err != nil {
 		return signed, nil, err
 	}
 	r := new(wire.Received)
