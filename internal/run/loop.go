@@ -3,6 +3,7 @@ package run
 import (
 	"crypto/rand"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -43,18 +44,26 @@ func (l *Loop) run() {
 	}
 }
 
-// gather adds what waits already.
+// gather adds what waits already, and what those who are about to put something in put in
+// when they are let: a commit and a signature then serve more payments. Where nobody is, that takes
+// no time.
 func (l *Loop) gather(batch []input) []input {
-	for len(batch) < MaxBatch {
+	for yields := 0; len(batch) < MaxBatch; {
 		select {
 		case in := <-l.in:
 			batch = append(batch, in)
 		default:
-			return batch
+			if yields++; yields > maxYields {
+				return batch
+			}
+			runtime.Gosched()
 		}
 	}
 	return batch
 }
+
+// maxYields bounds how often a batch lets others go first.
+const maxYields = 4
 
 // takeLeave handles what waits and withdraws the announcements.
 func (l *Loop) takeLeave(batch []input) {
