@@ -79,7 +79,7 @@ type savedAnswer struct {
 	Sum     []byte          `json:"sum"`  // of the request
 	Time    int64           `json:"time"` // unix seconds
 	Payment string          `json:"payment,omitempty"`
-	Status  int             `json:"status,omitempty"` // 0: no outcome yet
+	Status  int             `json:"status,omitempty"`
 	Body    json.RawMessage `json:"body,omitempty"`
 }
 
@@ -102,7 +102,9 @@ func (a *answers) load(s Store) error {
 	return nil
 }
 
-// keeper keeps the answer of one request. Its record methods are for the hooks of a
+// keeper keeps the answer of one request. The answer is saved in the transaction that saves what
+// the request did; so a key without an answer after a crash did nothing, and may be used
+// again. Its record methods are for the hooks of a
 // run.Request; a nil keeper keeps nothing.
 type keeper struct {
 	answers *answers
@@ -168,9 +170,6 @@ func (t *Tokens) kept(q *keeper) (*savedAnswer, error) {
 	if string(s.Sum) != string(q.saved.Sum) {
 		return nil, problem(http.StatusUnprocessableEntity, wire.KeyReused, "this Idempotency-Key was used for another request; take a new key for each request")
 	}
-	if s.Status == 0 {
-		return nil, problem(http.StatusConflict, wire.Conflict, "the node stopped during the request with this Idempotency-Key; look whether it is in the list of payments before you try with a new key")
-	}
 	return &s, nil
 }
 
@@ -190,14 +189,6 @@ func (q *keeper) end() {
 	if e.done = nil; !q.kept {
 		delete(a.known, q.key)
 	}
-}
-
-// pending is the record of a request without an outcome.
-func (q *keeper) pending() []node.Record {
-	if q == nil {
-		return nil
-	}
-	return q.record()
 }
 
 // save is the record of a request with its outcome, and the end of old ones.

@@ -39,14 +39,7 @@ func (q *keeper) join(r *run.Request) {
 	if q == nil {
 		return
 	}
-	pending, save := r.Pending, r.Save
-	r.Pending = func() []node.Record {
-		records := q.pending()
-		if pending != nil {
-			records = append(records, pending()...)
-		}
-		return records
-	}
+	save := r.Save
 	r.Save = func(value any, refusal *node.Error) []node.Record {
 		records := q.save(value, refusal)
 		if save != nil {

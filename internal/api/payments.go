@@ -155,12 +155,6 @@ func (t *Tokens) limit(r *run.Request, k *token, c *node.Pay, cost money.Value) 
 		h, err = t.reserve(k, cost, time.Now())
 		return err
 	}
-	r.Pending = func() []node.Record {
-		if h == nil {
-			return nil
-		}
-		return t.pending(h)
-	}
 	r.Save = func(value any, refusal *node.Error) []node.Record {
 		if h == nil {
 			return nil

@@ -18,12 +18,16 @@ import (
 type account struct {
 	Start int64        `json:"start"` // unix seconds
 	Spent money.Amount `json:"spent"` // minor units
+
+	// asked is the part of Spent for requests without an outcome. It is not saved: what they
+	// do is saved with their outcome, and before that nothing was done.
+	asked money.Amount
 }
 
 // hold is what is set aside for one payment of a token. It belongs to the loop.
 type hold struct {
 	token  *token
-	key    string  // of its record: the payment's id, or request/… before that is known
+	key    string  // of its record: the payment's id, "" before that is known
 	Token  string  `json:"token"`
 	Shares []share `json:"shares"`
 }
@@ -36,9 +40,6 @@ type share struct {
 }
 
 func accountKey(k *token, place int) string { return k.id + "/" + strconv.Itoa(place) }
-
-// requestKey marks the record of a hold whose payment has no id yet.
-const requestKey = "request/"
 
 func (t *Tokens) loadAccount(r node.Record) error {
 	id, place, _ := strings.Cut(r.Key, "/")
@@ -65,7 +66,7 @@ func (t *Tokens) loadHolds() error {
 			return fmt.Errorf("hold %q: %w", r.Key, err)
 		}
 		h.token = t.byID[h.Token]
-		if h.token == nil || strings.HasPrefix(r.Key, requestKey) {
+		if h.token == nil {
 			settled = append(settled, node.Record{Kind: kindHold, Key: r.Key})
 			continue
 		}
@@ -112,9 +113,8 @@ func (t *Tokens) reserve(k *token, cost money.Value, now time.Time) (*hold, erro
 	}
 	for _, s := range h.Shares {
 		k.accounts[s.Limit].Spent += s.Amount
+		k.accounts[s.Limit].asked += s.Amount
 	}
-	t.requests++
-	h.key = requestKey + strconv.FormatInt(now.UnixNano(), 16) + "-" + strconv.FormatUint(t.requests, 16)
 	return h, nil
 }
 
@@ -129,21 +129,20 @@ func spentUp(l limit, spent money.Amount, cost money.Value) error {
 	return p
 }
 
-// pending is the hold's record before its payment has an id.
-func (t *Tokens) pending(h *hold) []node.Record {
-	return append(h.accounts(), node.Record{Kind: kindHold, Key: h.key, Value: mustJSON(h)})
-}
-
 // begun binds a hold to its payment, or gives it back if there will be none.
 func (t *Tokens) begun(h *hold, p *node.PaymentView) []node.Record {
-	records := []node.Record{{Kind: kindHold, Key: h.key}}
+	for _, s := range h.Shares {
+		if a := &h.token.accounts[s.Limit]; a.Start == s.Start {
+			a.asked -= s.Amount
+		}
+	}
 	if p == nil {
 		h.giveBack(0)
-		return append(records, h.accounts()...)
+		return nil
 	}
 	h.key = p.ID
 	t.holds[p.ID] = h
-	records = append(records, h.token.own(p.ID))
+	records := []node.Record{h.token.own(p.ID)}
 	if p.State == node.Paid || p.State == node.Returned {
 		return append(records, t.settle(p)...)
 	}
@@ -197,7 +196,9 @@ func (h *hold) accounts() []node.Record {
 	}
 	var records []node.Record
 	for _, s := range h.Shares {
-		records = append(records, node.Record{Kind: kindSpent, Key: accountKey(h.token, s.Limit), Value: mustJSON(h.token.accounts[s.Limit])})
+		a := h.token.accounts[s.Limit]
+		a.Spent -= a.asked
+		records = append(records, node.Record{Kind: kindSpent, Key: accountKey(h.token, s.Limit), Value: mustJSON(a)})
 	}
 	return records
 }

@@ -47,8 +47,7 @@ type Tokens struct {
 	byHash map[[32]byte]*token
 	byID   map[string]*token
 
-	holds    map[string]*hold // by payment id; the loop's goroutine only
-	requests uint64           // numbers holds without a payment id; the loop's only
+	holds map[string]*hold // by payment id; the loop's goroutine only
 }
 
 // token is one token. Its accounts belong to the loop's goroutine.

@@ -18,13 +18,9 @@ type Request struct {
 	// error ends the request with it, and the node never hears of it.
 	Admit func(*node.Node) error
 
-	// Pending, if set, is called when that Step brought no outcome (a route is still
-	// sought); the records it returns are part of the Step's commit.
-	Pending func() []node.Record
-
 	// Save, if set, is called with the outcome, before the commit of the Step that
 	// brought it; the records it returns are part of that commit. It is not called
-	// when the loop ends first.
+	// when the loop ends first: then nothing was done that is on disk.
 	Save func(value any, refusal *node.Error) []node.Record
 
 	// Wait is how long the answer may wait for a payment that is waiting to become
@@ -37,7 +33,6 @@ type job struct {
 	request Request
 	out     chan outcome      // 1 place
 	id      uint64            // 0: not admitted
-	new     bool              // admitted in this turn, without an outcome yet
 	last    *node.PaymentView // what to answer if the wait ends
 }
 
@@ -179,32 +174,17 @@ func newDesk() desk {
 
 func (d *desk) take(j *job) {
 	d.last++
-	j.id, j.new = d.last, true
+	j.id = d.last
 	d.jobs[j.id] = j
 }
 
 // toSave returns the records that go with a reply.
 func (d *desk) toSave(r *node.Reply) []node.Record {
 	j := d.jobs[r.ID]
-	if j == nil {
-		return nil
-	}
-	if j.new = false; j.request.Save == nil {
+	if j == nil || j.request.Save == nil {
 		return nil
 	}
 	return j.request.Save(r.Value, r.Err)
-}
-
-// pending returns the records of a job that was admitted in this turn and has no
-// outcome yet.
-func (j *job) pending() []node.Record {
-	if !j.new {
-		return nil
-	}
-	if j.new = false; j.request.Pending == nil {
-		return nil
-	}
-	return j.request.Pending()
 }
 
 // reply answers a job, unless it waits on for its payment.

@@ -124,7 +124,7 @@ func (l *Loop) turn(batch []input) (wake int64, err error) {
 		fx.Reply = append(bare, fx.Reply...)
 		l.wake = fx.Wake
 	}
-	if err := l.perform(&fx, batch); err != nil {
+	if err := l.perform(&fx); err != nil {
 		return 0, err
 	}
 	l.stats.turned(len(batch), time.Since(began))
@@ -147,12 +147,12 @@ func (l *Loop) step(events []node.Event) node.Effects {
 }
 
 // perform does what a Step wants, in the order of Effects.
-func (l *Loop) perform(fx *node.Effects, batch []input) error {
+func (l *Loop) perform(fx *node.Effects) error {
 	l.send(fx.Pass)
 	for _, q := range fx.Ask {
 		l.ask(q)
 	}
-	if err := l.commit(l.records(fx, batch), fx.Book); err != nil {
+	if err := l.commit(l.records(fx), fx.Book); err != nil {
 		return err
 	}
 	l.send(fx.Send)
@@ -168,15 +168,10 @@ func (l *Loop) perform(fx *node.Effects, batch []input) error {
 }
 
 // records are the node's, and those of who joined in.
-func (l *Loop) records(fx *node.Effects, batch []input) []node.Record {
+func (l *Loop) records(fx *node.Effects) []node.Record {
 	records := fx.Save
 	for i := range fx.Reply {
 		records = append(records, l.desk.toSave(&fx.Reply[i])...)
-	}
-	for _, in := range batch {
-		if in.job != nil {
-			records = append(records, in.job.pending()...)
-		}
 	}
 	if l.opt.Companion != nil && len(fx.Tell) > 0 {
 		records = append(records, l.opt.Companion.Tell(fx.Tell)...)

@@ -214,7 +214,7 @@ func TestRecordsJoinTheTransaction(t *testing.T) {
 	cmd := &node.CreateInvoice{Value: value(1), Expires: time.Now().Add(time.Hour).Unix()}
 	if _, err := ana.Exec(ana.ctx(), Request{Command: cmd, Save: func(v any, _ *node.Error) []node.Record {
 		return record(v.(*node.InvoiceView).ID)
-	}, Pending: func() []node.Record { return record("pending") }}); err != nil {
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	refused := errors.New("no")
