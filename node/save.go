@@ -1,6 +1,11 @@
 package node
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"maps"
 	"slices"
 	"strings"
 
@@ -43,7 +48,7 @@ type recordKey struct {
 func (k recordKey) String() string {
 	switch k.kind {
 	case kindIn, kindOut:
-		return k.friend.key + "/" + hex16(k.number)
+		return string(appendHex16(append(append(make([]byte, 0, 80), k.friend.key...), '/'), k.number))
 	case kindFriend, kindChannel:
 		return k.friend.key
 	case kindSelf:
@@ -52,14 +57,22 @@ func (k recordKey) String() string {
 	return wire.PaymentID(k.id).String()
 }
 
-func hex16(v uint64) string {
-	const digits = "0123456789abcdef"
-	var b [16]byte
-	for i := 15; i >= 0; i-- {
-		b[i] = digits[v&15]
-		v >>= 4
+// compare orders as kind and String do, without writing anything.
+func (k recordKey) compare(o recordKey) int {
+	if c := strings.Compare(k.kind, o.kind); c != 0 {
+		return c
 	}
-	return string(b[:])
+	if k.friend != o.friend {
+		return strings.Compare(k.friend.key, o.friend.key)
+	}
+	return cmp.Or(cmp.Compare(k.number, o.number), bytes.Compare(k.id[:], o.id[:]))
+}
+
+// appendHex16 writes v so that the order of texts is that of numbers.
+func appendHex16(b []byte, v uint64) []byte {
+	var raw [8]byte
+	binary.BigEndian.PutUint64(raw[:], v)
+	return hex.AppendEncode(b, raw[:])
 }
 
 func (n *Node) markSelf() { n.dirty[recordKey{kind: kindSelf}] = true }
@@ -120,24 +133,15 @@ func (n *Node) saveWhole(f *friend) {
 
 // save turns what is marked into records, in the order of kind and key.
 func (n *Node) save() {
-	type item struct {
-		text string
-		key  recordKey
-	}
-	items := make([]item, 0, len(n.dirty))
-	for k := range n.dirty {
-		items = append(items, item{k.String(), k})
-	}
+	keys := slices.SortedFunc(maps.Keys(n.dirty), recordKey.compare)
 	clear(n.dirty)
-	slices.SortFunc(items, func(a, b item) int {
-		if c := strings.Compare(a.key.kind, b.key.kind); c != 0 {
-			return c
+	n.fx.Save = slices.Grow(n.fx.Save, len(keys))
+	for _, k := range keys {
+		if k.friend != nil && n.friends[k.friend.id] != nil {
+			k.friend = n.friends[k.friend.id] // who was dropped and came back in this Step has the same records
 		}
-		return strings.Compare(a.text, b.text)
-	})
-	for _, it := range items {
-		r := Record{Kind: it.key.kind, Key: it.text}
-		if v := n.saved(it.key); v != nil {
+		r := Record{Kind: k.kind, Key: k.String()}
+		if v := n.saved(k); v != nil {
 			r.Value = wire.Marshal(v)
 		}
 		n.fx.Save = append(n.fx.Save, r)
