@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/hex"
-	"maps"
 	"slices"
 	"strings"
 
@@ -133,13 +132,18 @@ func (n *Node) saveWhole(f *friend) {
 
 // save turns what is marked into records, in the order of kind and key.
 func (n *Node) save() {
-	keys := slices.SortedFunc(maps.Keys(n.dirty), recordKey.compare)
-	clear(n.dirty)
-	n.fx.Save = slices.Grow(n.fx.Save, len(keys))
-	for _, k := range keys {
+	keys := make([]recordKey, 0, len(n.dirty))
+	for k := range n.dirty {
 		if k.friend != nil && n.friends[k.friend.id] != nil {
 			k.friend = n.friends[k.friend.id] // who was dropped and came back in this Step has the same records
 		}
+		keys = append(keys, k)
+	}
+	clear(n.dirty)
+	slices.SortFunc(keys, recordKey.compare)
+	keys = slices.Compact(keys)
+	n.fx.Save = slices.Grow(n.fx.Save, len(keys))
+	for _, k := range keys {
 		r := Record{Kind: k.kind, Key: k.String()}
 		if v := n.saved(k); v != nil {
 			r.Value = wire.Marshal(v)
