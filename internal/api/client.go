@@ -419,7 +419,7 @@ func (c *Client) Currencies(ctx context.Context) ([]money.Currency, error) {
 // Proofs are what can be shown to others about a friend, as links.
 type Proofs struct {
 	Proof  string   `json:"proof"`            // the newest statements of both
-	Faults []string `json:"faults,omitempty"` // evidence that the friend broke a rule, the newest last
+	Faults []string `json:"faults,omitempty"` // evidence that the friend broke a rule, one for each time that stopped the account
 }
 
 // Proofs gives what a friend's debt, and a fault if there was one, can be proved with.

@@ -142,7 +142,7 @@ func (s *Server) findFriend(ctx context.Context, ref string) (*node.FriendView, 
 	return f, nil
 }
 
-// maxFaults bounds the evidence in one answer: each freezes the channel until both agree
+// maxFaults bounds the evidence in one answer: each froze the channel until both agreed
 // on figures, so that more than a few are a grudge.
 const maxFaults = 100
 

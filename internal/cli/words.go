@@ -129,6 +129,10 @@ func friendWords(f *node.FriendView, long bool) string {
 			fmt.Fprintf(&b, "  %s\n", s)
 		}
 	}
+	if f.State == node.Frozen {
+		fmt.Fprintf(&b, "  Nothing new passes until both of you agree on the figures: kula friend agree %s\n", name)
+		fmt.Fprintf(&b, "  The evidence, for anyone to check: kula proof export %s --fault\n", name)
+	}
 	if long {
 		fmt.Fprintf(&b, "  Key %s\n", f.Key)
 		for _, addr := range f.Addresses {

@@ -49,6 +49,7 @@ type tie struct {
 	arrived map[uint64]bool             // our locks that the payee acknowledged
 	reveals map[uint64][]ident.Preimage // of our locks
 	asked   int                         // snapshots it wanted
+	figures *wire.Snapshot              // what it proposed to go on from after a fault
 }
 
 // newLiar makes one that only dials.
@@ -200,6 +201,8 @@ func (l *liar) hear(x *tie, m wire.Message) {
 		}
 	case *wire.Ask:
 		x.asked++
+	case *wire.Agree:
+		x.figures = &m.Snapshot
 	}
 }
 
@@ -260,6 +263,37 @@ func (l *liar) raw(x *tie, frames ...[]byte) {
 	if x.session != 0 {
 		_ = l.host.Send(x.session, frames) // an ended session is told by SessionDown
 	}
+}
+
+// order lets the payee have a push that has arrived.
+func (l *liar) order(x *tie, payee *member, c *claim, number uint64) {
+	l.t.Helper()
+	l.do(func() {
+		sealed, err := pay.AsPayer(l.key, c.boxSalt, payee.key)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		l.send(x, &wire.Onward{Number: number, Note: sealed.SealOrder(c.part, &wire.Order{Preimage: l.key.Preimage(c.box.Salt)})})
+	})
+}
+
+// agree goes on from the figures that the node proposed, in a new epoch.
+func (l *liar) agree(m *member) {
+	l.t.Helper()
+	x := l.ties[m.key]
+	l.until("figures are proposed", func() (string, bool) { return "", x.session != 0 && x.figures != nil })
+	l.do(func() {
+		ch, err := credit.Adopt(l.key, l.host.ID(), m.key, x.figures)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		ch.KeepTerms(x.ch)
+		epoch := max(x.ch.Mine.Promise.Epoch, ch.Mine.Promise.Epoch) + 1
+		x.ch, x.mute = ch, false
+		x.ch.StartEpoch(l.key, epoch, time.Now().UnixMilli(), nil)
+		x.sent = ch.HeldMark()
+		l.flush(x)
+	})
 }
 
 // leave ends the session. The liar comes again by itself.

@@ -177,13 +177,7 @@ func TestLiarSamePart(t *testing.T) {
 	l.owes(right, 0)
 	wantInvoice(t, payee, v.ID, "held")
 
-	l.do(func() {
-		sealed, err := pay.AsPayer(l.key, first.boxSalt, payee.key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.send(one, &wire.Onward{Number: number, Note: sealed.SealOrder(first.part, &wire.Order{Preimage: l.key.Preimage(first.box.Salt)})})
-	})
+	l.order(one, payee, first, number)
 	l.paid(one, number)
 	wantInvoice(t, payee, v.ID, "paid")
 	l.owes(left, 10)
@@ -264,13 +258,7 @@ func TestLiarFaults(t *testing.T) {
 		push := l.newClaim(wire.Signed{}, 5, c.h)
 		number := l.lock(x, push)
 		l.until("the push has arrived", func() (string, bool) { return "", x.arrived[number] })
-		l.do(func() {
-			sealed, err := pay.AsPayer(l.key, push.boxSalt, c.h.key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.send(x, &wire.Onward{Number: number, Note: sealed.SealOrder(push.part, &wire.Order{Preimage: l.key.Preimage(push.box.Salt)})})
-		})
+		l.order(x, c.h, push, number)
 		l.paid(x, number)
 		signed, v := asks(t, c.h, 7, true)
 		hold := l.newClaim(signed, 7, c.h)
