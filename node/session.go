@@ -349,15 +349,15 @@ func (n *Node) refused(f *friend, r *wire.Refused) {
 	n.tellFriend(f)
 }
 
-// freeze keeps the evidence and stops new debt; what is locked ends properly.
+// freeze keeps the first evidence and stops new debt; what is locked ends properly.
 func (n *Node) freeze(f *friend, fault *credit.Fault) {
-	if f.ch.Fault == nil {
+	if f.ch.Fault == nil { // more evidence adds nothing until both agree on figures, and would fill the disk
 		f.ch.Fault = fault
 		n.markChannel(f)
+		evidence := fault.Encode()
+		h := ident.HashOf(evidence)
+		n.fx.Save = append(n.fx.Save, Record{Kind: KindFault, Key: f.key + "/" + h.String()[:16], Value: evidence})
 	}
-	evidence := fault.Encode()
-	h := ident.HashOf(evidence)
-	n.fx.Save = append(n.fx.Save, Record{Kind: KindFault, Key: f.key + "/" + h.String()[:16], Value: evidence})
 	n.send(f, &wire.Refused{Code: uint64(wire.ChannelFrozen), Text: clip(fault.Error(), wire.MaxText)})
 	n.touch(f)
 	n.tellFriend(f)
