@@ -51,18 +51,24 @@ func openStore(dir string) (db *store.DB, restored bool, err error) {
 	if errors.Is(err, store.ErrInUse) {
 		return nil, false, refuse(wire.Conflict, "the data in %s is %v. A node runs there already", dir, err)
 	}
+	if errors.Is(err, store.ErrDamaged) {
+		return nil, false, damaged(dir, err)
+	}
 	if err != nil {
 		return nil, false, err
 	}
-	_, known, err := db.Get(originKind, originKey)
-	if err != nil {
-		return nil, false, errors.Join(damaged(dir, err), db.Close())
+	restored = true
+	for r, err := range db.Load(originKind) { // not Get, which would take a damaged key for another one
+		if err != nil {
+			return nil, false, errors.Join(damaged(dir, err), db.Close())
+		}
+		restored = restored && r.Key != originKey
 	}
-	return db, !known, nil
+	return db, restored, nil
 }
 
 func damaged(dir string, err error) error {
-	return refuse(wire.StorageFailed, "the data in %s is damaged: %v. See all of it with: kula fsck", dir, err)
+	return refuse(wire.StorageFailed, "the data in %s cannot be used: %v. See all of it with: kula fsck", dir, err)
 }
 
 // fsckView is the result of fsck.

@@ -144,6 +144,9 @@ func (a *app) serveNode(ctx context.Context, dir, addr string, opt run.Options) 
 	heads := a.pickUpBackup(dir, opt.Key)
 	opt.Store, opt.Companion, opt.Restored = db, tokens, restored
 	loop, err := run.Start(opt)
+	if errors.Is(err, run.ErrLoad) {
+		return damaged(dir, err)
+	}
 	if err != nil {
 		return fmt.Errorf("the node does not start: %w", err)
 	}

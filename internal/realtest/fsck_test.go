@@ -119,26 +119,35 @@ type damage struct {
 	bit  byte
 }
 
-// hurt changes one byte of a record, of those after the first skip of kind, key and value, and
-// says what the record is called now. ok is false if the record does not lie in the file in one piece.
-func hurt(t testing.TB, path string, s stored, skip int, pick *rand.Rand) (d damage, named [2]string, ok bool) {
+// span is a part of kind, key and value written behind each other.
+type span struct{ from, to int }
+
+func (s stored) ofKind() span { return span{0, len(s.kind)} }
+func (s stored) ofKey() span  { return span{len(s.kind), len(s.kind) + len(s.key)} }
+func (s stored) ofValue() span {
+	return span{len(s.kind) + len(s.key), len(s.kind) + len(s.key) + len(s.value)}
+}
+
+// hurt changes one byte within a part of a record, and says what the record is called now. ok is
+// false if the record does not lie in the file in one piece.
+func hurt(t testing.TB, path string, s stored, part span, pick *rand.Rand) (d damage, named [2]string, ok bool) {
 	t.Helper()
 	content := []byte(s.kind + s.key + s.value)
 	if s.kind == "book" { // there the key is a number
-		content, skip = []byte(s.value), 0
+		content, part = []byte(s.value), span{0, len(s.value)}
 	}
 	file, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := skip + pick.IntN(len(content)-skip)
+	at := part.from + pick.IntN(part.to-part.from)
 	d = damage{path: path, bit: 1 << pick.IntN(8)}
 	named = [2]string{s.kind, s.key}
-	if i := at - len(s.kind); s.kind != "book" && i < len(s.key) {
+	if names := len(s.kind) + len(s.key); s.kind != "book" && at < names {
 		d.bit = 1 // the name stays readable
-		key := []byte(s.key)
-		key[i] ^= d.bit
-		named[1] = string(key)
+		name := []byte(s.kind + s.key)
+		name[at] ^= d.bit
+		named = [2]string{string(name[:len(s.kind)]), string(name[len(s.kind):])}
 	}
 	for from := 0; ; {
 		i := bytes.Index(file[from:], content)
@@ -277,7 +286,7 @@ func TestFsck(t *testing.T) {
 // changeNamed changes one byte of a record's key or value, lets the program find it, and changes it back.
 // It is false for a record that does not lie in the file in one piece.
 func changeNamed(t testing.TB, home string, s stored, pick *rand.Rand) bool {
-	d, name, ok := hurt(t, filepath.Join(home, storeFile), s, len(s.kind), pick)
+	d, name, ok := hurt(t, filepath.Join(home, storeFile), s, span{s.ofKey().from, s.ofValue().to}, pick)
 	if !ok {
 		return false
 	}
@@ -345,33 +354,45 @@ func readAll(c *api.Client) string {
 // history are the kinds that a node does not read when it starts: they are what has ended.
 var history = map[string]bool{"payment-done": true, "invoice-done": true}
 
-// upRefuses changes the value of one record of each kind, and the newest row: `kula up` names it
-// and exits 1; or it is history, which stops no node, and the answer that needs it names it.
+// upRefuses changes kind, key and value of one record of each kind, and the newest row: `kula up` names
+// it, exits 1 and says what to do; or it is history, which stops no node, and the answer that needs it names it.
 func upRefuses(t *testing.T, a *member) {
 	pick := rand.New(rand.NewPCG(8, 1))
 	all, rows := records(t, filepath.Join(a.home, storeFile))
 	tried := map[string]bool{}
 	for _, s := range append(all, rows[len(rows)-1]) {
-		if tried[s.kind] {
-			continue
-		}
-		m := &member{t: t, home: copies(t, a.home, 2)[1], listen: a.listen}
-		if _, _, ok := hurt(t, filepath.Join(m.home, storeFile), s, len(s.kind+s.key), pick); !ok {
-			continue
-		}
-		tried[s.kind] = true
-		want := 1
-		if history[s.kind] {
-			want = 0
-		}
-		code, said := tryUp(t, m)
-		if code != want || !strings.Contains(said, s.kind) || !strings.Contains(said, s.key) {
-			t.Errorf("%q %q was changed; up: exit %d, want %d: %s", s.kind, s.key, code, want, said)
+		for _, part := range []struct {
+			name string
+			span
+		}{{"kind", s.ofKind()}, {"key", s.ofKey()}, {"value", s.ofValue()}} {
+			what := part.name + " of " + s.kind
+			if tried[what] || s.kind == "book" && part.name != "value" || history[s.kind] && part.name == "kind" {
+				continue
+			}
+			m := &member{t: t, home: copies(t, a.home, 2)[1], listen: a.listen}
+			_, named, ok := hurt(t, filepath.Join(m.home, storeFile), s, part.span, pick)
+			if !ok {
+				continue
+			}
+			tried[what] = true
+			code, said := tryUp(t, m)
+			if !strings.Contains(said, named[0]) || !strings.Contains(said, named[1]) {
+				t.Errorf("%s was changed; up: exit %d without a word of %q: %s", what, code, named, said)
+			}
+			if history[s.kind] {
+				if code != 0 {
+					t.Errorf("%s was changed; up: exit %d: %s", what, code, said)
+				}
+			} else if code != 1 || !strings.Contains(said, `"code":"storage_failed"`) || !strings.Contains(said, "kula fsck") {
+				t.Errorf("%s was changed; up: exit %d, want 1, storage_failed and kula fsck: %s", what, code, said)
+			}
 		}
 	}
 	for _, kind := range []string{"self", "friend", "channel", "in", "out", "payment", "invoice", "invitation", "block", "token", "origin", "payment-done", "invoice-done", "book"} {
-		if !tried[kind] {
-			t.Errorf("no %q was tried", kind)
+		for _, part := range []string{"kind", "key", "value"} {
+			if !tried[part+" of "+kind] && !(kind == "book" && part != "value") && !(history[kind] && part == "kind") {
+				t.Errorf("no %s of %s was tried", part, kind)
+			}
 		}
 	}
 }

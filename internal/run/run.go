@@ -41,6 +41,10 @@ const (
 )
 
 var (
+	// ErrLoad is wrapped by the error of Start where the store does not hold a node that can be
+	// understood.
+	ErrLoad = errors.New("load the node")
+
 	// ErrStopped is the error of every call once the loop is ending.
 	ErrStopped = errors.New("the node is stopping")
 
@@ -167,11 +171,11 @@ func (l *Loop) open() error {
 	}
 	for _, err := range l.opt.Store.Load(node.Kinds...) {
 		if err != nil {
-			return fmt.Errorf("load the node: %w", err)
+			return fmt.Errorf("%w: %w", ErrLoad, err)
 		}
 		l.node, err = node.Load(suite, cfg, l.opt.Store.Load(node.Kinds...))
 		if err != nil {
-			return fmt.Errorf("load the node: %w", err)
+			return fmt.Errorf("%w: %w", ErrLoad, err)
 		}
 		return nil
 	}

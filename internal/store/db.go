@@ -16,6 +16,9 @@ import (
 // ErrInUse is wrapped by the error of Open when another process has the store open.
 var ErrInUse = errors.New("already in use")
 
+// ErrDamaged is wrapped by every error that says that what is stored is not what was written.
+var ErrDamaged = errors.New("damaged")
+
 // ErrClosed is the error of every call after Close.
 var ErrClosed = errors.New("the store is closed")
 
@@ -88,8 +91,8 @@ type writer struct {
 // Open opens the store in the file at path and creates it if there is none
 // (the directory must exist). It locks it against other processes, brings the
 // schema up to date and folds what the last run left. It fails for a file of another
-// program or of a newer version. Damaged records do not make it fail: Load and
-// Fsck name them.
+// program or of a newer version, and with ErrDamaged for one that SQLite cannot read.
+// Damaged records do not make it fail: Load and Fsck name them.
 func Open(path string) (*DB, error) { return open(path, usual) }
 
 func open(path string, limits sizes) (_ *DB, err error) {
@@ -101,6 +104,10 @@ func open(path string, limits sizes) (_ *DB, err error) {
 	db.readers.path, db.thawed = path, sync.NewCond(&db.write)
 	defer func() {
 		if err != nil {
+			switch sqlite.ErrCode(err) {
+			case sqlite.ResultCorrupt, sqlite.ResultNotADB:
+				err = fmt.Errorf("%w: %w", ErrDamaged, err)
+			}
 			err = fmt.Errorf("open store %s: %w", path, err)
 			db.release()
 		}

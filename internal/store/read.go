@@ -51,7 +51,34 @@ func (db *DB) load(kinds []string, each func(node.Record) bool) error {
 		if err := query(conn, "SELECT kind, key, value, sum FROM record WHERE kind = ? ORDER BY key", bind, m.row); err != nil {
 			return err
 		}
-		m.rest(kind)
+		if m.rest(kind); m.stopped {
+			return nil
+		}
+		if err := besides(conn, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// besides looks at the records on either side of a kind. One of this kind whose kind was damaged still
+// lies among the others, where SQLite then takes them to begin or to end; its checksum tells.
+func besides(conn *sqlite.Conn, kind string) error {
+	for _, sql := range []string{
+		"SELECT kind, key, value, sum FROM record WHERE kind < ? ORDER BY kind DESC, key DESC LIMIT 1",
+		"SELECT kind, key, value, sum FROM record WHERE kind > ? ORDER BY kind, key LIMIT 1",
+	} {
+		bind := func(s *sqlite.Stmt) { s.BindText(1, kind) }
+		err := query(conn, sql, bind, func(s *sqlite.Stmt) (bool, error) {
+			rec, err := readRecord(s)
+			if err != nil && recordSum(kind, rec.key, rec.value) != rec.sum {
+				return false, nil // the damage of another kind, for who reads that
+			}
+			return false, err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -60,7 +87,7 @@ func (db *DB) load(kinds []string, each func(node.Record) bool) error {
 // tables say may then be older than what was committed.
 func (db *DB) reader() (*sqlite.Conn, error) {
 	if len(db.damage) > 0 {
-		return nil, fmt.Errorf("damaged: %v", db.damage[0])
+		return nil, fmt.Errorf("%w: %v", ErrDamaged, db.damage[0])
 	}
 	return db.readers.get()
 }
@@ -152,7 +179,7 @@ func readRecord(s *sqlite.Stmt) (keyed, error) {
 	k := keyed{kind: s.ColumnText(0), key: s.ColumnText(1)}
 	k.value, k.sum = blob(s, 2), uint32(s.ColumnInt64(3))
 	if what := recordFault(s, k); what != "" {
-		return k, fmt.Errorf("damaged: %v", Problem{k.kind, k.key, what})
+		return k, fmt.Errorf("%w: %v", ErrDamaged, Problem{k.kind, k.key, what})
 	}
 	return k, nil
 }

@@ -139,7 +139,7 @@ func (db *DB) ascend(each func(node.Row) bool) error {
 	due, stopped := uint64(1), false
 	take := func(r node.Row) (bool, error) {
 		if r.Seq != due {
-			return false, fmt.Errorf("damaged: %v", missingRows(due, r.Seq-1))
+			return false, fmt.Errorf("%w: %v", ErrDamaged, missingRows(due, r.Seq-1))
 		}
 		due++
 		stopped = !each(r)
@@ -185,7 +185,7 @@ func (db *DB) bookParts() (conn *sqlite.Conn, fresh []stored, first uint64, err 
 // LastRow returns the newest row of the book and whether there is one.
 func (db *DB) LastRow() (node.Row, bool, error) {
 	if len(db.damage) > 0 {
-		return node.Row{}, false, fmt.Errorf("read the last row of the book: damaged: %v", db.damage[0])
+		return node.Row{}, false, fmt.Errorf("read the last row of the book: %w: %v", ErrDamaged, db.damage[0])
 	}
 	db.write.Lock()
 	defer db.write.Unlock()
@@ -225,6 +225,8 @@ func parseStored(seq uint64, row []byte, sum int64) (node.Row, error) {
 type rowError struct{ Problem }
 
 func (e rowError) Error() string { return "damaged: " + e.Problem.String() }
+
+func (e rowError) Is(target error) bool { return target == ErrDamaged }
 
 func rowFault(seq uint64, what string) error {
 	return rowError{Problem{bookKind, fmt.Sprint(seq), what}}
