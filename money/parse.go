@@ -115,7 +115,7 @@ func toMinor(whole, fraction string, c Currency, minor bool) (Amount, error) {
 	scale := c.Scale()
 	if minor {
 		if fraction != "" {
-			return 0, fmt.Errorf("minor units are whole: no decimals here, write %s", whole+fraction)
+			return 0, fmt.Errorf("minor units are whole: without decimals, or leave --minor out")
 		}
 		scale = 0
 	}
@@ -176,6 +176,9 @@ func scanNumber(s string) (whole, fraction, rest string, err error) {
 		s = rest
 	}
 	rest = strings.Trim(s, " ")
+	if len(rest) > 1 && rest[0] == 'e' && strings.Trim(rest[1:], "+-0123456789") == "" {
+		return fail("numbers are written out, e.g. 1000 for 1e3")
+	}
 	if rest != "" && (digit(rest[0]) || rest[0] == '\'' || rest[0] == '_') {
 		return fail("the number is broken up; write thousands without a separator, as in 1250.00")
 	}

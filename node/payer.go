@@ -72,6 +72,10 @@ func (n *Node) pay(id uint64, cmd *Pay) {
 		return
 	}
 	if cmd.Quote {
+		if n.paidBefore(cmd, p) != nil {
+			n.noQuote(id, p, &wire.Reason{Code: wire.InvoicePaid, At: n.me, Currency: p.value.Currency})
+			return
+		}
 		n.quote(id, p)
 		return
 	}

@@ -167,6 +167,12 @@ func (n *Node) quote(id uint64, p *payment) {
 	})
 }
 
+// noQuote says that nothing can be paid, whatever the way.
+func (n *Node) noQuote(id uint64, p *payment, why *wire.Reason) {
+	nothing := money.Value{Currency: p.value.Currency}
+	n.reply(id, &QuoteView{UpTo: &nothing, Amount: p.value, Fee: nothing, Parts: []PartView{}, Reason: n.reasonView(why, p)}, nil)
+}
+
 func (n *Node) quoteMost(id uint64, p *payment) {
 	n.most(p, func(up money.Amount) {
 		q := &QuoteView{

@@ -111,10 +111,17 @@ func (n *Node) reasonWords(r *wire.Reason, p *payment) string {
 	case wire.CancelledByPayer:
 		return "You took the payment back."
 	case wire.IndexUnreachable:
-		if n.friends[p.payee] == nil {
-			return n.nameOf(p.payee) + " is not a friend of yours, and no index server could be asked for a way." + sentence(r.Text)
+		why := "."
+		if r.Text != "" {
+			why = ": " + r.Text + "."
 		}
-		return "No index server could be asked for another way to " + n.nameOf(p.payee) + "." + sentence(r.Text)
+		switch {
+		case p.payee == n.me:
+			return "No index server could be asked for a ring of friends back to you" + why
+		case n.friends[p.payee] == nil:
+			return n.nameOf(p.payee) + " is not a friend of yours, and no index server could be asked for a way" + why
+		}
+		return "No index server could be asked for another way to " + n.nameOf(p.payee) + why
 	case wire.CodeNone:
 		return "It was given back without a reason that can be read."
 	}

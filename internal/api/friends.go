@@ -225,6 +225,17 @@ func (s *Server) find(ctx context.Context, in *struct {
 	FriendRef
 	Body addressOrder
 }) (*body[*node.FriendView], error) {
+	id, err := ident.ParseID(in.Ref)
+	if err != nil {
+		f, err := s.findFriend(ctx, in.Ref)
+		if err != nil {
+			return nil, err
+		}
+		id = f.Key
+	}
+	if err := run.CheckAddress(id, in.Body.Address); err != nil {
+		return nil, problem(http.StatusBadRequest, wire.BadRequest, "%v; write a multiaddress like /ip4/192.0.2.7/tcp/4281", err)
+	}
 	return s.befriend(ctx, &node.Find{Friend: in.Ref, Address: in.Body.Address})
 }
 

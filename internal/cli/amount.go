@@ -89,7 +89,8 @@ func (k *currencies) currency(ctx context.Context, text string) (money.Currency,
 	// An amount of it has the same rules and the same advice.
 	v, err := money.Parse("0 "+text, false, k.of(ctx))
 	if err != nil {
-		err = errors.New("currency " + strconv.Quote(text) + strings.TrimPrefix(err.Error(), "amount "+strconv.Quote("0 "+text)))
+		why := strings.TrimPrefix(err.Error(), "amount "+strconv.Quote("0 "+text)+": ")
+		err = errors.New("currency " + strconv.Quote(text) + ": " + strings.TrimPrefix(why, "currency "+strconv.Quote(text)+": "))
 		return "", k.fault(err)
 	}
 	return v.Currency, nil

@@ -45,6 +45,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -91,6 +92,7 @@ func (a *app) root() *cobra.Command {
 		a.indexCommand(), a.tokenCommand(), a.backupCommand(), a.fsckCommand(),
 		a.demoCommand(), a.versionCommand(), a.manCommand(),
 	)
+	root.SetFlagErrorFunc(mistyped)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpCommand(a.helpCommand(root))
@@ -128,7 +130,7 @@ func (a *app) group(name, short string, below ...*cobra.Command) *cobra.Command 
 // (exit 1) unless it says otherwise.
 func (a *app) command(use, short string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: args,
+		Use: use, Short: short, Args: counted(args),
 		DisableFlagsInUseLine: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			err := run(c.Context(), args)
@@ -140,6 +142,43 @@ func (a *app) command(use, short string, args cobra.PositionalArgs, run func(ctx
 	}
 }
 
+// counted says of a wrong number of arguments what is missing or too much, and what to write.
+func counted(args cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, list []string) error {
+		err := args(c, list)
+		var u *usage
+		if err == nil || errors.As(err, &u) {
+			return err
+		}
+		fits := func(n int) bool {
+			err := args(c, make([]string, n))
+			return err == nil || errors.As(err, &u) // the right number, of the wrong thing
+		}
+		for n := range len(list) {
+			if k := len(list) - 1 - n; fits(k) {
+				return wrong("%q is one argument too many. Write: %s", list[k], c.UseLine())
+			}
+		}
+		return wrong("an argument is missing. Write: %s", c.UseLine())
+	}
+}
+
+// mistyped says of a wrong flag what to write, where cobra speaks of itself.
+func mistyped(_ *cobra.Command, err error) error {
+	text := err.Error()
+	if i := strings.Index(text, ": strconv."); i >= 0 {
+		what := "a whole number"
+		if strings.HasPrefix(text[i:], ": strconv.ParseBool") {
+			what = "true or false"
+		}
+		return wrong("%s: write %s", text[:i], what)
+	}
+	if _, sign, ok := strings.Cut(text, "unknown shorthand flag: '"); ok && sign[0] >= '0' && sign[0] <= '9' {
+		return wrong("%s: amounts are written without a sign", text)
+	}
+	return err
+}
+
 // helpCommand is cobra's, except that an unknown topic is a mistake.
 func (a *app) helpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
@@ -147,7 +186,7 @@ func (a *app) helpCommand(root *cobra.Command) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return wrong("there is no command %q; see kula --help", args)
+				return wrong("there is no command %q; see kula --help", "kula "+strings.Join(args, " "))
 			}
 			c.InitDefaultHelpFlag()
 			return c.Help()

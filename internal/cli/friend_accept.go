@@ -98,6 +98,9 @@ func parseInvitation(link string) (*wire.Invitation, error) {
 		return nil, wrong("%v. An invitation looks like kula:friend?d=…", err)
 	}
 	i, err := pay.ParseInvitationLink(offline{}, link)
+	if errors.Is(err, wire.ErrForm) {
+		return nil, wrong("the link is cut off or altered. Ask for a new one")
+	}
 	if err != nil {
 		return nil, refuse(wire.BadSignature, "%v. Ask for a new link", err)
 	}

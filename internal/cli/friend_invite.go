@@ -35,6 +35,9 @@ func (a *app) friendInviteCommand() *cobra.Command {
 			if err := checkName(name); err != nil {
 				return err
 			}
+			if f.expires < duration(time.Second) {
+				return wrong("--expires %s: an invitation is good for at least 1s", &f.expires)
+			}
 			return a.friendInvite(ctx, name, &f)
 		})
 	c.Long = "Makes an invitation link, also as a QR code, that works once. NAME is what you will call the friend.\n" +

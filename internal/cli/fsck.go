@@ -49,7 +49,7 @@ func newStore(dir string) (err error) {
 func openStore(dir string) (db *store.DB, restored bool, err error) {
 	db, err = store.Open(filepath.Join(dir, storeFile))
 	if errors.Is(err, store.ErrInUse) {
-		return nil, false, refuse(wire.Conflict, "the data in %s is %v. A node runs there already", dir, err)
+		return nil, false, refuse(wire.Conflict, "a node runs there already: %v", err)
 	}
 	if errors.Is(err, store.ErrDamaged) {
 		return nil, false, damaged(dir, err)
@@ -127,7 +127,7 @@ func (a *app) fsck(passphrase string) (*fsckView, error) {
 	v := &fsckView{Problems: []problemView{}}
 	db, err := store.Open(filepath.Join(dir, storeFile))
 	if errors.Is(err, store.ErrInUse) {
-		return nil, refuse(wire.Conflict, "the data in %s is %v. Stop the node first", dir, err)
+		return nil, refuse(wire.Conflict, "the node runs: %v", err)
 	}
 	if err != nil { // too damaged to open: that is what fsck is to say
 		v.Problems = append(v.Problems, problemView{"sqlite", "", err.Error()})

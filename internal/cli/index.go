@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -49,6 +50,11 @@ func (a *app) indexServeCommand() *cobra.Command {
 		defer stop()
 		if len(listen) == 0 {
 			listen = []string{indexListen}
+		}
+		for _, l := range listen {
+			if _, _, err := net.SplitHostPort(l); err != nil {
+				return wrong("--listen %s: write HOST:PORT, e.g. %s", l, indexListen)
+			}
 		}
 		key, err := a.indexKey()
 		if err != nil {

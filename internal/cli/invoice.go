@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -73,7 +74,7 @@ func (a *app) askFor(use string) *cobra.Command {
 
 // invoiceVerb is a command whose result is an invoice.
 func (a *app) invoiceVerb(use, short string, run func(context.Context, *api.Client, string) (*node.InvoiceView, error)) *cobra.Command {
-	return a.command(use, short, cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+	return a.command(use, short, oneID, func(ctx context.Context, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
@@ -219,6 +220,9 @@ func (a *app) linkFrom(arg string) (string, error) {
 		return strings.TrimSpace(arg), nil
 	}
 	text, err := a.readInput(arg)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%q is no kula: link, and there is no such file", arg)
+	}
 	if err != nil {
 		return "", err
 	}

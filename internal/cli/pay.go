@@ -135,6 +135,9 @@ func parseInvoice(link string) (*wire.Invoice, error) {
 		return nil, wrong("%v. An invoice looks like kula:invoice?d=…", err)
 	}
 	_, i, err := pay.ParseInvoiceLink(offline{}, link)
+	if errors.Is(err, wire.ErrForm) {
+		return nil, wrong("the link is cut off or altered. Ask the payee for a new invoice")
+	}
 	if err != nil {
 		return nil, notBegun(refuse(wire.BadSignature, "%v. Ask the payee for a new invoice", err), nil)
 	}

@@ -10,12 +10,28 @@ import (
 
 	"kula/internal/api"
 	"kula/node"
+	"kula/wire"
 )
 
 func (a *app) paymentCommand() *cobra.Command {
 	return a.group("payment", "Look after payments of mine",
 		a.paymentListCommand(), a.paymentShowCommand(), a.paymentWaitCommand(),
 		a.paymentReleaseCommand(), a.paymentCancelCommand())
+}
+
+// oneID wants the id of a payment or invoice as the only argument.
+func oneID(c *cobra.Command, args []string) error {
+	if err := cobra.ExactArgs(1)(c, args); err != nil {
+		return err
+	}
+	return checkID(args[0])
+}
+
+func checkID(id string) error {
+	if _, err := wire.ParseID16(id); err != nil {
+		return wrong("%q is no id: an id is 32 lower-case hex digits", id)
+	}
+	return nil
 }
 
 type paymentsView struct {
@@ -53,7 +69,7 @@ func (a *app) paymentListCommand() *cobra.Command {
 
 // paymentVerb is a command whose result is a payment, whatever has become of it.
 func (a *app) paymentVerb(use, short string, run func(context.Context, *api.Client, string) (*node.PaymentView, error), say func(names, *node.PaymentView) string) *cobra.Command {
-	return a.command(use, short, cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+	return a.command(use, short, oneID, func(ctx context.Context, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
@@ -86,7 +102,7 @@ func (a *app) paymentShowCommand() *cobra.Command {
 
 func (a *app) paymentWaitCommand() *cobra.Command {
 	var wait duration
-	c := a.command("wait ID", "Wait until a payment has come to an end", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+	c := a.command("wait ID", "Wait until a payment has come to an end", oneID, func(ctx context.Context, args []string) error {
 		return a.waitPayment(ctx, args[0], time.Duration(wait))
 	})
 	waitFlag(c, &wait, defaultWait, "at most")
@@ -95,7 +111,7 @@ func (a *app) paymentWaitCommand() *cobra.Command {
 
 func (a *app) paymentReleaseCommand() *cobra.Command {
 	var out string
-	c := a.command("release ID", "Let the payee have what is set aside", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+	c := a.command("release ID", "Let the payee have what is set aside", oneID, func(ctx context.Context, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err

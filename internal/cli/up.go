@@ -86,8 +86,8 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	}
 	listen := slices.Clone(settingList(f.listen, "KULA_LISTEN", settings.Listen, []string{peerListen}))
 	for i, l := range listen {
-		if !strings.HasPrefix(l, "/") {
-			return wrong("--listen %s: write a multiaddress, e.g. %s", l, peerListen)
+		if err := run.CheckListen(l); err != nil {
+			return wrong("--listen: %v; write a multiaddress, e.g. %s", err, peerListen)
 		}
 		// The node prints its addresses with its peer id at the end; so they can be given back.
 		listen[i], _, _ = strings.Cut(l, "/p2p/")

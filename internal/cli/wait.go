@@ -71,6 +71,11 @@ func (a *app) waitCommand() *cobra.Command {
 	c := a.command("wait friend:N|invoice:ID|payment:ID|announced", "Wait until something has happened", cobra.ExactArgs(1),
 		func(ctx context.Context, args []string) error {
 			kind, ref, _ := strings.Cut(args[0], ":")
+			if kind == "invoice" || kind == "payment" {
+				if err := checkID(ref); err != nil {
+					return err
+				}
+			}
 			switch {
 			case kind == "friend" && ref != "":
 				return a.waitFriend(ctx, ref, time.Duration(wait))

@@ -254,6 +254,24 @@ func (h *Host) connect(ctx context.Context, p peer.ID, addrs []ma.Multiaddr) (ne
 	return c, nil
 }
 
+// CheckAddress says why id cannot be dialled at addr, a multiaddr with or without /p2p/<its peer id>.
+func CheckAddress(id ident.ID, addr string) error {
+	p, err := peerOf(id)
+	if err != nil {
+		return err
+	}
+	_, err = parseAddrs(p, []string{addr})
+	return err
+}
+
+// CheckListen says why nobody can listen on addr.
+func CheckListen(addr string) error {
+	if _, err := ma.NewMultiaddr(addr); err != nil {
+		return fmt.Errorf("address %q: %w", addr, err)
+	}
+	return nil
+}
+
 // parseAddrs reads multiaddrs, cuts a final /p2p/<p> off, and joins the errors of
 // those that cannot be used.
 func parseAddrs(p peer.ID, addrs []string) ([]ma.Multiaddr, error) {
@@ -262,16 +280,16 @@ func parseAddrs(p peer.ID, addrs []string) ([]ma.Multiaddr, error) {
 	for _, s := range addrs {
 		a, err := ma.NewMultiaddr(s)
 		if err != nil {
-			bad = append(bad, fmt.Errorf("p2p: address %q: %w", s, err))
+			bad = append(bad, fmt.Errorf("address %q: %w", s, err))
 			continue
 		}
 		at, named := peer.SplitAddr(a)
 		if named != "" && named != p {
-			bad = append(bad, fmt.Errorf("p2p: address %q belongs to %s, not to %s", s, named, p))
+			bad = append(bad, fmt.Errorf("address %q belongs to %s, not to %s", s, named, p))
 			continue
 		}
 		if len(at) == 0 {
-			bad = append(bad, fmt.Errorf("p2p: address %q says who, but not where", s))
+			bad = append(bad, fmt.Errorf("address %q says who, but not where", s))
 			continue
 		}
 		list = append(list, at)

@@ -1,0 +1,12 @@
+package run
+
+import (
+	"kula/ident"
+	"kula/internal/p2p"
+)
+
+// CheckAddress says why a friend cannot be reached at an address; nil does not say that it can.
+func CheckAddress(friend ident.ID, addr string) error { return p2p.CheckAddress(friend, addr) }
+
+// CheckListen says why an address is none to listen on.
+func CheckListen(addr string) error { return p2p.CheckListen(addr) }
