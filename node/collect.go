@@ -125,12 +125,14 @@ func (n *Node) claimed(box *wire.Box, restored bool, claim *pay.Claim) *invoice 
 		}
 	}
 	claim.Invoice = got
-	if inv == nil && (restored || n.self.Restored > 0 && got.Created*1000 <= n.self.Restored) {
+	if inv == nil && (restored || n.beforeRestore(got) && !n.doubted(got)) {
 		inv = &invoice{id: id, signed: box.Invoice, Invoice: *got, state: pay.InvoiceOpen} // lost with the disk; its signature is mine
 		n.invoices[id] = inv
 		n.markInvoice(inv)
 	}
 	switch {
+	case !restored && n.doubted(got) && (inv == nil || inv.state == pay.InvoiceOpen && inv.from == nil):
+		claim.State = pay.InvoiceDoubted
 	case inv == nil && n.now/1000 >= got.Expires:
 		claim.State = pay.InvoiceExpired
 	case inv == nil:
@@ -139,6 +141,11 @@ func (n *Node) claimed(box *wire.Box, restored bool, claim *pay.Claim) *invoice 
 		claim.State = inv.state
 	}
 	return inv
+}
+
+// beforeRestore: of an invoice from before a restore no record need be here.
+func (n *Node) beforeRestore(i *wire.Invoice) bool {
+	return n.self.Restored > 0 && i.Created*1000 <= n.self.Restored
 }
 
 // advance does what the parts that are here allow.

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 
 	"kula/credit"
@@ -30,6 +32,19 @@ func (n *Node) oldCopy(f *friend) {
 func newer(shown, mine *credit.Channel) bool {
 	return mine.MyMark().Before(shown.MyMark()) || mine.Granted().Number < shown.Granted().Number
 }
+
+// beginDoubt: an old copy does not know which of its invoices were paid since it was made. What is locked for one
+// is judged as ever; beyond that nobody can pay it any more (spec P-22).
+func (n *Node) beginDoubt() {
+	n.self.Doubt = n.now / 1000
+	n.markSelf()
+	for _, id := range slices.SortedFunc(maps.Keys(n.invoices), func(a, b wire.InvoiceID) int { return bytes.Compare(a[:], b[:]) }) {
+		n.tellInvoice(n.invoices[id])
+	}
+}
+
+// doubted says whether an invoice of mine may have been paid without this node's knowing.
+func (n *Node) doubted(i *wire.Invoice) bool { return i.Created < n.self.Doubt }
 
 // beginRestore asks for every channel again. While one is under way it only adds channels that are not yet asked for.
 func (n *Node) beginRestore() {
@@ -122,11 +137,13 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		f.tentative = false
 		f.name, f.unnamed = n.uniqueName(f.session.name, f), true
 		if n.self.Restored == 0 {
+			n.beginDoubt()
 			n.beginRestore()
 		}
 		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
 	}
 	if f.session.suspect {
+		n.beginDoubt()
 		n.beginRestore()
 	}
 	ch.Fault = f.ch.Fault

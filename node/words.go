@@ -91,7 +91,7 @@ func (n *Node) reasonWords(r *wire.Reason, p *payment) string {
 	case wire.InvoiceBusy:
 		return "Somebody else is just paying this invoice."
 	case wire.InvoiceCancelled:
-		return n.nameOf(p.payee) + " has cancelled the invoice."
+		return n.nameOf(p.payee) + " has cancelled the invoice." + sentence(r.Text)
 	case wire.InvoiceExpired:
 		return "The invoice has expired. Ask " + n.nameOf(p.payee) + " for a new one."
 	case wire.WrongAmount:

@@ -127,10 +127,11 @@ const (
 	InvoicePaid
 	InvoiceCancelled
 	InvoiceExpired
+	InvoiceDoubted // its payee runs an old copy and does not know whether it was paid
 )
 
 func (s InvoiceState) String() string {
-	return [...]string{"unknown", "open", "held", "paid", "cancelled", "expired"}[s]
+	return [...]string{"unknown", "open", "held", "paid", "cancelled", "expired", "cancelled"}[s]
 }
 
 // Collect says why a claim is given back, nil if it is kept. The list is the policy of a payee.
@@ -204,6 +205,8 @@ func claimState(c *Claim) *wire.Reason {
 		return &wire.Reason{Code: wire.InvoicePaid}
 	case InvoiceCancelled:
 		return &wire.Reason{Code: wire.InvoiceCancelled}
+	case InvoiceDoubted:
+		return &wire.Reason{Code: wire.InvoiceCancelled, Text: "its records are an old copy; ask for a new invoice"}
 	case InvoiceExpired:
 		return &wire.Reason{Code: wire.InvoiceExpired}
 	case InvoiceUnknown:
