@@ -67,6 +67,14 @@ var codeNames = [...]string{
 	"allowance_spent", "key_reused", "conflict", "name_taken", "unknown_currency", "gave_up", "index_unreachable", "self_payment",
 }
 
+// CodeOf is the code of a number that a peer sent; one that no code can have is unknown.
+func CodeOf(number uint64) Code {
+	if number > uint64(^Code(0)) {
+		return ^Code(0)
+	}
+	return Code(number)
+}
+
 // String is the code as scripts read it, e.g. "limit_reached"; "unknown" for a number of a newer version.
 func (c Code) String() string {
 	if int(c) < len(codeNames) {
