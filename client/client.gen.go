@@ -233,14 +233,17 @@ type Friend struct {
 	Fault      *string    `json:"fault,omitempty"`
 
 	// Key An identity's key: z-base-32 in answers, any spelling in requests.
-	Key       string      `json:"key"`
-	Name      string      `json:"name"`
-	Online    bool        `json:"online"`
-	OpenLocks int64       `json:"openLocks"`
-	Problem   *string     `json:"problem,omitempty"`
-	Proposal  *string     `json:"proposal,omitempty"`
-	Ready     bool        `json:"ready"`
-	State     FriendState `json:"state"`
+	Key       string  `json:"key"`
+	Name      string  `json:"name"`
+	Online    bool    `json:"online"`
+	OpenLocks int64   `json:"openLocks"`
+	Problem   *string `json:"problem,omitempty"`
+	Proposal  *string `json:"proposal,omitempty"`
+	Ready     bool    `json:"ready"`
+
+	// Refused The name of a refusal, e.g. limit_reached. New ones may be added.
+	Refused *string     `json:"refused,omitempty"`
+	State   FriendState `json:"state"`
 }
 
 // FriendState defines model for Friend.State.
@@ -767,7 +770,7 @@ type ClientInterface interface {
 
 	// GetAnnounced Do index servers know everything the node would tell?
 	//
-	// announced is true when every configured index server has confirmed all announcements; with none configured it is false. Scope: read.
+	// announced is true when every configured index server has confirmed all announcements; with none configured it is false at once, and servers is empty. Scope: read.
 	//
 	// Corresponds with GET /v1/announced (the `GetAnnounced` operationId).
 	GetAnnounced(ctx context.Context, params *GetAnnouncedParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1217,7 +1220,7 @@ func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*
 
 // GetAnnounced Do index servers know everything the node would tell?
 //
-// announced is true when every configured index server has confirmed all announcements; with none configured it is false. Scope: read.
+// announced is true when every configured index server has confirmed all announcements; with none configured it is false at once, and servers is empty. Scope: read.
 //
 // Corresponds with GET /v1/announced (the `GetAnnounced` operationId).
 func (c *Client) GetAnnounced(ctx context.Context, params *GetAnnouncedParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3864,7 +3867,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetAnnouncedWithResponse Do index servers know everything the node would tell?
 	//
-	// announced is true when every configured index server has confirmed all announcements; with none configured it is false. Scope: read.
+	// announced is true when every configured index server has confirmed all announcements; with none configured it is false at once, and servers is empty. Scope: read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6241,7 +6244,7 @@ func (c *ClientWithResponses) GetReadyWithResponse(ctx context.Context, reqEdito
 
 // GetAnnouncedWithResponse Do index servers know everything the node would tell?
 //
-// announced is true when every configured index server has confirmed all announcements; with none configured it is false. Scope: read.
+// announced is true when every configured index server has confirmed all announcements; with none configured it is false at once, and servers is empty. Scope: read.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -146,7 +146,7 @@ type Target struct {
 func (n *Node) Dial() []Target {
 	var list []Target
 	for _, f := range n.order {
-		if f.tentative || n.blocked[f.id] || f.removed && f.idle() || len(f.addresses) == 0 {
+		if f.tentative || n.blocked[f.id] || f.removed && f.idle() || f.turned != wire.CodeNone || len(f.addresses) == 0 {
 			continue
 		}
 		list = append(list, Target{f.id, append([]string{}, f.addresses...)})

@@ -23,7 +23,8 @@ type friend struct {
 	closing   bool // I close
 	frozen    bool // the friend says that it froze the channel
 	problem   string
-	kept      []byte // what the friend gave me to keep
+	turned    wire.Code // why the inviter turned me down, while pending; not saved: after a start it is asked once more
+	kept      []byte    // what the friend gave me to keep
 	keptAt    uint64
 	lost      lost
 	above     uint64 // epochs up to this one may have been used by what I forgot

@@ -78,6 +78,7 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 	}
 	f.tentative, f.removed, f.closing, f.pending = false, false, false, true
 	f.token, f.wanted, f.problem = i.Token[:], i.Lines, ""
+	f.turned = wire.CodeNone
 	wish := c.Name
 	if wish == "" {
 		wish = i.Name
@@ -153,9 +154,10 @@ func (n *Node) grant(f *friend, v *invitation) {
 
 // turnedDown: the inviter refused the invitation that I accepted.
 func (n *Node) turnedDown(f *friend, r *wire.Refused) {
-	f.problem = r.Text
+	f.problem, f.turned = r.Text, wire.CodeOf(r.Code)
 	n.markFriend(f)
 	n.hangup(f)
+	n.fx.Tell = append(n.fx.Tell, Notice{Friends: true}) // dialling again would change nothing
 	n.tellFriend(f)
 }
 

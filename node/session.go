@@ -206,7 +206,7 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 func (n *Node) learn(f *friend, h *wire.Hello) {
 	changed := false
 	if f.pending {
-		f.pending, f.token, f.problem, changed = false, nil, "", true
+		f.pending, f.token, f.problem, f.turned, changed = false, nil, "", wire.CodeNone, true
 	}
 	if f.name == "" && !f.tentative {
 		f.name, changed = n.uniqueName(h.Name, f), true
@@ -333,7 +333,8 @@ func (n *Node) refuse(f *friend, epoch, seq uint64, err error) {
 
 // refused is my friend's no to a promise of mine.
 func (n *Node) refused(f *friend, r *wire.Refused) {
-	switch wire.Code(r.Code) {
+	code := wire.CodeOf(r.Code)
+	switch code {
 	case wire.ChannelFrozen:
 		if !f.frozen {
 			f.frozen = true
@@ -345,7 +346,7 @@ func (n *Node) refused(f *friend, r *wire.Refused) {
 			n.ask(f)
 		}
 	}
-	f.problem = "it refused: " + wire.Code(r.Code).String() + ": " + r.Text
+	f.problem = "it refused: " + code.String() + ": " + r.Text
 	n.tellFriend(f)
 }
 

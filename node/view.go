@@ -22,6 +22,7 @@ type FriendView struct {
 	Fault      string         `json:"fault,omitempty"`    // why the channel is frozen
 	Proposal   string         `json:"proposal,omitempty"` // what `friend agree` would accept, in words
 	Problem    string         `json:"problem,omitempty"`  // why an invitation or session did not come about
+	Refused    wire.Code      `json:"refused,omitempty"`  // pending: why the inviter turned me down
 }
 
 // FriendState is where a friendship stands.

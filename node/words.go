@@ -81,6 +81,12 @@ func (n *Node) reasonWords(r *wire.Reason, p *payment) string {
 	case wire.ChannelFrozen:
 		return "The account between " + at + " and " + next + " is frozen by a fault. They must agree on figures first."
 	case wire.ChannelClosed:
+		if f := n.friends[r.Next]; f != nil && r.At == n.me {
+			if f.closing {
+				return "You have closed the account with " + next + ". Open it again with: kula friend limit " + next + " AMOUNT"
+			}
+			return next + " has closed the account with you. Ask " + next + " to open it again."
+		}
 		return "The account between " + at + " and " + next + " is closed for new debt."
 	case wire.CatchingUp:
 		return next + " is still catching up. Try again in a moment."
@@ -118,7 +124,7 @@ func (n *Node) reasonWords(r *wire.Reason, p *payment) string {
 		switch {
 		case p.payee == n.me:
 			return "No index server could be asked for a ring of friends back to you" + why
-		case n.friends[p.payee] == nil:
+		case n.friends[p.payee] == nil || n.friends[p.payee].removed:
 			return n.nameOf(p.payee) + " is not a friend of yours, and no index server could be asked for a way" + why
 		}
 		return "No index server could be asked for another way to " + n.nameOf(p.payee) + why
@@ -163,7 +169,7 @@ func (n *Node) limitWords(r *wire.Reason, next, at string, amount func(money.Amo
 func (n *Node) friendView(f *friend) *FriendView {
 	v := &FriendView{
 		Key: f.id, Name: f.name, State: f.state(), Online: f.session != nil && f.session.heard && !f.session.dead, Ready: f.ready(),
-		Currencies: []CurrencyView{}, Addresses: append([]string{}, f.addresses...), OpenLocks: len(f.ch.Theirs.Locks) + f.ch.OpenLocks(), Problem: f.problem,
+		Currencies: []CurrencyView{}, Addresses: append([]string{}, f.addresses...), OpenLocks: len(f.ch.Theirs.Locks) + f.ch.OpenLocks(), Problem: f.problem, Refused: f.turned,
 	}
 	for _, cur := range f.ch.Currencies() {
 		v.Currencies = append(v.Currencies, currencyView(f, cur))

@@ -42,6 +42,7 @@ var passing = map[string]string{
 	"payment.sealed":       "computed",
 	"payment.boxSalt":      "a cache",
 	"friend.problem":       "words about the last session",
+	"friend.turned":        "asked once more after a start",
 	"incoming.arrived":     "repeated by the payee",
 	"incoming.stuck":       "found again when that friend comes",
 	"incoming.early":       "repeated by the payer",

@@ -439,9 +439,16 @@ func (c *Client) Proof(ctx context.Context, ref string) (string, error) {
 // Announced says whether index servers have all of the node's announcements; it
 // waits up to wait for that.
 func (c *Client) Announced(ctx context.Context, wait time.Duration) (bool, error) {
-	var a Announced
-	err := c.get(ctx, "/v1/announced", waitQuery(wait), &a)
-	return a.Announced, err
+	a, err := c.Announcement(ctx, wait)
+	if err != nil {
+		return false, err
+	}
+	return a.Announced, nil
+}
+
+// Announcement is Announced with each index server; with none it does not wait.
+func (c *Client) Announcement(ctx context.Context, wait time.Duration) (*Announced, error) {
+	return result[Announced](c.get, ctx, "/v1/announced", waitQuery(wait))
 }
 
 // BookRow is one change of one balance in the account book.

@@ -69,7 +69,7 @@ func (s *Server) registerNode(a huma.API) {
 	}, s.balances)
 	add(a, mayRead, huma.Operation{
 		OperationID: "getAnnounced", Method: "GET", Path: "/v1/announced", Summary: "Do index servers know everything the node would tell?", Tags: []string{"node"},
-		Description: "announced is true when every configured index server has confirmed all announcements; with none configured it is false.",
+		Description: "announced is true when every configured index server has confirmed all announcements; with none configured it is false at once, and servers is empty.",
 	}, s.announced)
 	add(a, mayRead, huma.Operation{
 		OperationID: "getBackup", Method: "GET", Path: "/v1/backup", Summary: "Heads of all channels, sealed to this identity", Tags: []string{"node"},
@@ -184,7 +184,7 @@ func (s *Server) announced(ctx context.Context, in *WaitParam) (*body[Announced]
 		if err := s.loop.View(ctx, func(n *node.Node) { a.Announced = a.Announced && n.Announced() }); err != nil {
 			return nil, err
 		}
-		if a.Announced || wait == 0 {
+		if a.Announced || wait == 0 || len(standings) == 0 {
 			return answerWith(a), nil
 		}
 		select {

@@ -81,6 +81,8 @@ func (a *app) friendAccept(ctx context.Context, link, name string, give []string
 	}
 	who := friendName(f)
 	switch {
+	case f.State == node.Pending && f.Refused != wire.CodeNone:
+		return &failure{code: f.Refused.String(), text: fmt.Sprintf("%s is not your friend: %s", who, f.Problem), result: f}
 	case f.State == node.Pending && f.Problem != "":
 		return &failure{code: wire.NotOpen.String(), text: fmt.Sprintf("%s is not your friend: %s", who, f.Problem), result: f}
 	case !done:

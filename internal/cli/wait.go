@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -146,26 +147,38 @@ func (a *app) waitInvoice(ctx context.Context, id string, d time.Duration) error
 	return nil
 }
 
-// announcedView says whether index servers have everything.
-type announcedView struct {
-	Announced bool `json:"announced"`
-}
-
 func (a *app) waitAnnounced(ctx context.Context, d time.Duration) error {
 	c, err := a.client()
 	if err != nil {
 		return err
 	}
-	var v announcedView
-	if v.Announced, err = c.Announced(ctx, d); err != nil {
+	v, err := c.Announcement(ctx, d)
+	if err != nil {
 		return err
 	}
-	if !v.Announced {
-		a.print(v, "Not yet announced to an index server.")
+	switch {
+	case len(v.Servers) == 0:
+		return &failure{code: wire.IndexUnreachable.String(), result: v,
+			text: "this node uses no index server, so nothing is announced: friends can pay you, others only by a way that they name. Run it with: kula up --index LINK"}
+	case !v.Announced:
+		a.print(v, "Not yet announced. "+serversWords(v.Servers))
 		return errWaiting
 	}
 	a.print(v, "Announced.")
 	return nil
+}
+
+// serversWords says how far the node is with its index servers.
+func serversWords(servers []api.IndexServer) string {
+	away, waiting := 0, 0
+	for _, s := range servers {
+		if !s.Connected {
+			away++
+		} else if waiting += s.Waiting; s.Waiting == 0 && !s.Complete {
+			waiting++
+		}
+	}
+	return fmt.Sprintf("Of %d index servers %d cannot be reached; %d announcements wait for the others to confirm them.", len(servers), away, waiting)
 }
 
 // settled says whether a payment has come to an end, or to where only its payer

@@ -8,6 +8,7 @@ import (
 	"kula/ident"
 	"kula/money"
 	"kula/node"
+	"kula/wire"
 )
 
 // ppmPerPercent is how many parts per million 1 % is.
@@ -87,6 +88,8 @@ func list(words []string) string {
 // stateWords is where a friendship stands.
 func stateWords(f *node.FriendView) string {
 	switch {
+	case f.State == node.Pending && f.Refused != wire.CodeNone:
+		return "not agreed"
 	case f.State == node.Pending:
 		return "waits until both of you have been online"
 	case f.State == node.Frozen:
@@ -126,7 +129,7 @@ func friendWords(f *node.FriendView, long bool) string {
 	}
 	for _, s := range []string{f.Problem, f.Proposal} {
 		if s != "" {
-			fmt.Fprintf(&b, "  %s\n", s)
+			fmt.Fprintf(&b, "  %s\n", sentence(s))
 		}
 	}
 	if f.State == node.Frozen {
