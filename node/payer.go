@@ -183,8 +183,8 @@ func (n *Node) payPush(p *payment, cmd *Pay) *Error {
 		return refusal(wire.WrongAmount, "cannot pay %s: the amount must be above 0 and at most %s", cmd.Value, money.Value{Amount: money.MaxLimit, Currency: cmd.Value.Currency})
 	}
 	p.form, p.payee, p.value = wire.FormPush, payee, cmd.Value
-	binary.BigEndian.PutUint32(p.id[2:], uint32(n.now/1000))
-	n.draw(p.id[6:])
+	binary.BigEndian.PutUint64(p.id[:], uint64(n.now/1000)<<16|uint64(n.now%1000)) // see wire.PaymentID
+	n.draw(p.id[8:])
 	return nil
 }
 

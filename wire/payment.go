@@ -8,7 +8,8 @@ import (
 	"kula/money"
 )
 
-// PaymentID names a payment: that of the invoice it pays, or for a push chosen by the payer (6 bytes of seconds, 10 random).
+// PaymentID names a payment: that of the invoice it pays, or for a push chosen by the payer (6 bytes of
+// seconds, so that both sort by time, 2 of milliseconds within that second, 8 random).
 type PaymentID [16]byte
 
 // InvoiceID names an invoice, see [Invoice.ID]. The payment that pays it has the same id.
