@@ -43,6 +43,10 @@ const (
 	// after half of it, since each renewal costs a timer).
 	WriteTimeout = 10 * time.Second
 
+	// PartTimeout is how long a session that parts lives on at most: time for what was
+	// queued (why, or a last promise) on a slow line, and nothing that a peer gains by waiting.
+	PartTimeout = 2 * time.Second
+
 	// ConnsPerPeer bounds the connections of one identity: two that cross each
 	// other, and the two before them that are being closed.
 	ConnsPerPeer = 4

@@ -52,7 +52,8 @@
 //
 // Send never blocks: frames wait in a queue bounded in bytes. One goroutine per
 // session writes everything that waits with one Write per 64 KiB. A queue that
-// overflows, or a write that makes no progress, closes the session.
+// overflows, or a write that makes no progress, closes the session. Drop closes it at once;
+// Part when the other side has what was queued, and after PartTimeout at the latest.
 //
 // # Who may talk
 //

@@ -253,6 +253,61 @@ func TestDrop(t *testing.T) {
 	wantRemote(t, a.ended(sa), uint32(codeDropped))
 }
 
+// Part: what was queued before arrives, what is sent after is refused, and the reason is the caller's.
+func TestPart(t *testing.T) {
+	for _, addr := range []string{tcp4, quic4} {
+		a, b, sa, sb := pair(t, addr)
+		a.Unwant(b.ID())
+		const count = 64
+		var frames [][]byte
+		for i := range count {
+			frames = append(frames, bytes.Repeat([]byte{byte(i)}, 16<<10))
+		}
+		if err := b.Send(sb, frames); err != nil {
+			t.Fatal(err)
+		}
+		reason := errors.New("goodbye")
+		began := time.Now()
+		b.Part(sb, reason)
+		b.Part(sb, errors.New("goodbye again"))
+		wantError(t, b.Send(sb, [][]byte{{1}}), reason)
+		wantError(t, b.ended(sb), reason)
+		if took := time.Since(began); took >= PartTimeout {
+			t.Errorf("%s: the other side read everything, and it took %v", addr, took)
+		}
+		wantError(t, a.ended(sa), ErrGone)
+		a.mu.Lock()
+		got := a.got[b.ID()]
+		a.mu.Unlock()
+		if len(got) != count || !bytes.Equal(got[count-1], frames[count-1]) {
+			t.Errorf("%s: %d frames of %d arrived", addr, len(got), count)
+		}
+	}
+}
+
+// A peer that reads nothing does not keep a parting session alive.
+func TestPartIsBounded(t *testing.T) {
+	a, b, _, sb := pair(t, tcp4)
+	a.Unwant(b.ID())
+	release := make(chan struct{})
+	a.onFrame = func(uint64, []byte) { <-release }
+	var frames [][]byte
+	for range 16 {
+		frames = append(frames, make([]byte, 1<<20)) // more than a stream's window holds
+	}
+	if err := b.Send(sb, frames); err != nil {
+		t.Fatal(err)
+	}
+	reason := errors.New("goodbye")
+	began := time.Now()
+	b.Part(sb, reason)
+	wantError(t, b.ended(sb), reason)
+	if took := time.Since(began); took > 5*PartTimeout {
+		t.Errorf("it took %v", took)
+	}
+	close(release)
+}
+
 // Package comment, Sessions, rule 4: the side that does not dial forgets its count of choices
 // between two sessions; whoever of the two chooses, the next session comes up all the same.
 func TestComesBackToOneWhoDoesNotDial(t *testing.T) {

@@ -43,9 +43,10 @@ type session struct {
 // queued is the send queue.
 type queued struct {
 	sync.Mutex
-	frames [][]byte
-	bytes  int           // waiting or being written, with frameCost each
-	wake   chan struct{} // 1 place: something to do
+	frames  [][]byte
+	bytes   int           // waiting or being written, with frameCost each
+	parting error         // nothing more is queued; why the session ends when all is written
+	wake    chan struct{} // 1 place: something to do
 }
 
 func (s *session) class() Class { return Class(s.rank.Load()) }
@@ -60,6 +61,40 @@ func (s *session) promote() {
 // blocks: the session's own goroutine does the rest.
 func (s *session) close(err error) { s.pipe.end(err) }
 
+// part ends the session when the other side has all that is queued, or after PartTimeout.
+func (s *session) part(reason error) {
+	q := &s.out
+	q.Lock()
+	first := q.parting == nil
+	if first {
+		q.parting = reason
+	}
+	q.Unlock()
+	if !first {
+		return
+	}
+	time.AfterFunc(PartTimeout, func() { s.close(reason) })
+	q.rouse()
+}
+
+// ends closes the session for the reason err, or for the one that it parts for.
+func (s *session) ends(err error) {
+	s.out.Lock()
+	if s.out.parting != nil {
+		err = s.out.parting
+	}
+	s.out.Unlock()
+	s.close(err)
+}
+
+// rouse wakes the writer.
+func (q *queued) rouse() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
 // send queues frames, or closes the session if that is too much.
 func (s *session) send(frames [][]byte, size int) error {
 	limit := s.host.cfg.Queue
@@ -71,6 +106,10 @@ func (s *session) send(frames [][]byte, size int) error {
 	}
 	q := &s.out
 	q.Lock()
+	if err := q.parting; err != nil {
+		q.Unlock()
+		return err
+	}
 	if q.bytes+size > limit {
 		waiting := q.bytes
 		q.Unlock()
@@ -81,10 +120,7 @@ func (s *session) send(frames [][]byte, size int) error {
 	q.frames = append(q.frames, frames...)
 	q.bytes += size
 	q.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
+	q.rouse()
 	return nil
 }
 
@@ -97,7 +133,7 @@ func (s *session) live() {
 		s.host.ev.SessionUp(s.id, s.num, s.class())
 		var writer sync.WaitGroup
 		writer.Go(s.writeAll)
-		s.close(s.readAll())
+		s.ends(s.readAll())
 		writer.Wait()
 		s.useful = s.useful || time.Since(began) >= BackoffReset
 	}
@@ -159,7 +195,8 @@ func (s *session) bound() error {
 	return nil
 }
 
-// writeAll writes what is queued, everything that waits at once.
+// writeAll writes what is queued, everything that waits at once. When the session parts it then says that no
+// more comes, and the other side ends it.
 func (s *session) writeAll() {
 	w := frameWriter{pipe: &s.pipe}
 	q := &s.out
@@ -170,15 +207,21 @@ func (s *session) writeAll() {
 	}
 	for {
 		q.Lock()
-		batch := q.frames
+		batch, parting := q.frames, q.parting
 		q.frames = nil
 		q.Unlock()
 		if len(batch) > 0 {
 			if err := w.write(batch, wrote); err != nil {
-				s.close(readable(err, ErrSlow))
+				s.ends(readable(err, ErrSlow))
 				return
 			}
 			continue
+		}
+		if parting != nil {
+			if s.pipe.CloseWrite() != nil {
+				s.close(parting)
+			}
+			return
 		}
 		select {
 		case <-q.wake:
@@ -200,21 +243,30 @@ func (h *Host) Send(num uint64, frames [][]byte) error {
 		}
 		size += len(f) + frameCost
 	}
-	h.mu.Lock()
-	s := h.sessions[num]
-	h.mu.Unlock()
+	s := h.sessionOf(num)
 	if s == nil {
 		return fmt.Errorf("p2p: session %d: %w", num, ErrUnknown)
 	}
 	return s.send(frames, size)
 }
 
-// Drop ends a session for a reason of the caller's, who gets it back in SessionDown.
+// Drop ends a session at once, whatever waits to be sent, for a reason of the caller's, who gets it back in SessionDown.
 func (h *Host) Drop(num uint64, reason error) {
-	h.mu.Lock()
-	s := h.sessions[num]
-	h.mu.Unlock()
-	if s != nil {
+	if s := h.sessionOf(num); s != nil {
 		s.close(errors.Join(ErrDropped, reason))
 	}
+}
+
+// Part ends a session as Drop does, but when the other side has what was queued before, and after PartTimeout at
+// the latest. Until then frames still come in; none is sent any more.
+func (h *Host) Part(num uint64, reason error) {
+	if s := h.sessionOf(num); s != nil {
+		s.part(errors.Join(ErrDropped, reason))
+	}
+}
+
+func (h *Host) sessionOf(num uint64) *session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sessions[num]
 }

@@ -209,7 +209,6 @@ func (k *links) update(told map[ident.ID]target) map[ident.ID]target {
 	return now
 }
 
-// part ends a session that the node hung up, once what it said last is on its way.
-func (k *links) part(session uint64) {
-	time.AfterFunc(parting, func() { k.host.Drop(session, errHungUp) })
-}
+// part ends a session that the node hung up, once what it said last (why) got through. The node
+// ignores what comes meanwhile.
+func (k *links) part(session uint64) { k.host.Part(session, errHungUp) }

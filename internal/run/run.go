@@ -31,10 +31,6 @@ const (
 	// it announced: one round trip and a retry over a bad link.
 	farewell = 2 * time.Second
 
-	// parting is how long a session lives on after the node hung up, so that the
-	// last message (why) gets through. The node ignores what comes meanwhile.
-	parting = 500 * time.Millisecond
-
 	// readdress is how often the addresses that friends are told are compared with those
 	// of the machine: a laptop that changed its network is found again a minute later.
 	readdress = time.Minute
