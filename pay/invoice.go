@@ -8,6 +8,7 @@ import (
 )
 
 // NewInvoice signs a request for one payment; Payee, Salt and Hash are filled in from the suite and salt.
+// The salt is fresh random bytes, never used before (spec P-3); so nobody needs to look for a second invoice of one hash.
 func NewInvoice(suite ident.Suite, salt ident.Salt, i wire.Invoice) (wire.Signed, wire.Invoice) {
 	i.Payee, i.Salt, i.Hash = suite.ID(), salt, suite.Preimage(salt).Hash()
 	return wire.Sign(suite, wire.TagInvoice, &i), i
