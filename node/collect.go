@@ -90,6 +90,10 @@ func (n *Node) collect(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blo
 	if inv != nil {
 		inv.from = c
 		c.invoice = inv
+		if inv.state == pay.InvoiceDoubted {
+			inv.state = pay.InvoiceOpen
+			n.markInvoice(inv)
+		}
 	}
 	c.parts = append(c.parts, collectedPart{place{f, l.Number}, l.Amount})
 	in.mine = c
@@ -131,12 +135,14 @@ func (n *Node) claimed(box *wire.Box, restored bool, claim *pay.Claim) *invoice 
 		n.markInvoice(inv)
 	}
 	switch {
-	case !restored && n.doubted(got) && (inv == nil || inv.state == pay.InvoiceOpen && inv.from == nil):
+	case inv == nil && n.doubted(got):
 		claim.State = pay.InvoiceDoubted
 	case inv == nil && n.now/1000 >= got.Expires:
 		claim.State = pay.InvoiceExpired
 	case inv == nil:
 		claim.State = pay.InvoicePaid // mine and not live: what ended otherwise stays live until it expires
+	case restored && inv.state == pay.InvoiceDoubted:
+		claim.State = pay.InvoiceOpen // it was locked for before, and so paid by nobody else
 	default:
 		claim.State = inv.state
 	}

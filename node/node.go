@@ -62,7 +62,7 @@ type self struct {
 	BookHash [32]byte
 	Restored int64 // unix milliseconds of the newest restore, 0 for none
 	Waiting  bool  // a restore is under way: see restore.go
-	Doubt    int64 // unix seconds: of my invoices from before, what is not here may have been paid; see restore.go
+	Doubt    int64 // unix seconds: invoices of mine from before that are not here may have been paid; see restore.go
 }
 
 // place names a lock by the friend and its number.

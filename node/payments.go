@@ -204,19 +204,10 @@ func (i *invoice) view() *InvoiceView {
 	return v
 }
 
-// invoiceView is a live invoice for people and scripts.
-func (n *Node) invoiceView(i *invoice) *InvoiceView {
-	v := i.view()
-	if i.state == pay.InvoiceOpen && i.from == nil && n.doubted(&i.Invoice) {
-		v.State = pay.InvoiceDoubted.String()
-	}
-	return v
-}
-
 // tellInvoice says that an invoice changed; a paid one moves to where it is only looked up. One from before a
 // restore stays until it expires: when it is not here, it is taken for lost and not for paid.
 func (n *Node) tellInvoice(i *invoice) {
-	n.fx.Tell = append(n.fx.Tell, Notice{Invoice: n.invoiceView(i)})
+	n.fx.Tell = append(n.fx.Tell, Notice{Invoice: i.view()})
 	if i.state == pay.InvoicePaid && !n.beforeRestore(&i.Invoice) || i.state == pay.InvoiceExpired {
 		n.doneInvoice(i)
 	}
@@ -254,7 +245,7 @@ func loadInvoice(value []byte) (*invoice, error) {
 func (n *Node) Invoices() []InvoiceView {
 	list := []InvoiceView{}
 	for _, id := range slices.SortedFunc(maps.Keys(n.invoices), func(a, b wire.InvoiceID) int { return bytes.Compare(b[:], a[:]) }) {
-		list = append(list, *n.invoiceView(n.invoices[id]))
+		list = append(list, *n.invoices[id].view())
 	}
 	return list
 }
@@ -262,7 +253,7 @@ func (n *Node) Invoices() []InvoiceView {
 // Invoice finds one of those.
 func (n *Node) Invoice(id wire.InvoiceID) (*InvoiceView, bool) {
 	if i := n.invoices[id]; i != nil {
-		return n.invoiceView(i), true
+		return i.view(), true
 	}
 	return nil, false
 }

@@ -39,12 +39,16 @@ func (n *Node) beginDoubt() {
 	n.self.Doubt = n.now / 1000
 	n.markSelf()
 	for _, id := range slices.SortedFunc(maps.Keys(n.invoices), func(a, b wire.InvoiceID) int { return bytes.Compare(a[:], b[:]) }) {
-		n.tellInvoice(n.invoices[id])
+		if i := n.invoices[id]; i.state == pay.InvoiceOpen {
+			i.state = pay.InvoiceDoubted
+			n.markInvoice(i)
+			n.tellInvoice(i)
+		}
 	}
 }
 
-// doubted says whether an invoice of mine may have been paid without this node's knowing.
-func (n *Node) doubted(i *wire.Invoice) bool { return i.Created < n.self.Doubt }
+// doubted says whether an invoice of mine that is not here may have been paid without this node's knowing.
+func (n *Node) doubted(i *wire.Invoice) bool { return i.Created <= n.self.Doubt }
 
 // beginRestore asks for every channel again. While one is under way it only adds channels that are not yet asked for.
 func (n *Node) beginRestore() {
@@ -198,6 +202,9 @@ func (n *Node) unheld(c *collection) {
 	delete(n.collecting, claimKey{c.key, c.payment})
 	if c.invoice != nil && c.invoice.state == pay.InvoiceHeld {
 		c.invoice.state = pay.InvoiceOpen
+		if n.doubted(&c.invoice.Invoice) {
+			c.invoice.state = pay.InvoiceDoubted
+		}
 		n.markInvoice(c.invoice)
 	}
 }
