@@ -204,7 +204,7 @@ type worker struct {
 func (b *bench) load(ctx context.Context, t *town, f form, rate float64) (float64, error) {
 	var links [][]byte
 	if f == invoices {
-		count := int(headroom * rate * (b.warm + b.window).Seconds())
+		count := int(headroom * rate * (b.warm + b.window + b.profiled).Seconds())
 		say("%d channels: make %d invoices", t.channels(), count)
 		var err error
 		if links, err = t.invoices(ctx, count); err != nil {
@@ -281,6 +281,7 @@ type loadRow struct {
 	used     usage // by all nodes
 	self     time.Duration
 	each     []usage // by each
+	where    shares  // of CPU time, right after the window
 }
 
 // watch waits until the load runs evenly, and reads what is used from there to the end of the window.
@@ -293,7 +294,6 @@ func (b *bench) watch(ctx context.Context, t *town, o *orders, began time.Time) 
 		}
 	}
 	pause(b.warm)
-	profiled := b.profile(ctx, t, fmt.Sprintf("%d", len(b.report.loads)))
 	first, err := t.use()
 	if err != nil {
 		return row, err
@@ -311,7 +311,7 @@ func (b *bench) watch(ctx context.Context, t *town, o *orders, began time.Time) 
 		row.used = row.used.plus(u)
 	}
 	row.self = last.self - first.self
-	if err := profiled(); err != nil {
+	if row.where, err = b.profile(ctx, t, fmt.Sprintf("%d", len(b.report.loads))); err != nil {
 		return row, err
 	}
 	if slices.ContainsFunc(row.each, func(u usage) bool { return u.cpu == 0 }) {

@@ -19,6 +19,8 @@
 //  3. cost: what the nodes counted (/metrics) and the kernel counted for them
 //     (/proc/PID/stat, /proc/PID/io) within the same window, over the payments of it.
 //     All node processes together; the load generator's own CPU is told beside it.
+//  4. where: CPU profiles of all nodes right after that window, under the same load, added
+//     up by what the time went to.
 //
 // # The floor
 //
@@ -73,18 +75,19 @@ const (
 type plan struct {
 	alone, before int           // payments of row 1, and uncounted ones before them
 	window, warm  time.Duration // of row 2 and 3
+	profiled      time.Duration // right after the window, under the same load
 	floors        int           // repetitions of each floor figure
 }
 
 var (
 	// full: 400 payments put 4 beyond the 99th percentile.
-	full  = plan{alone: 400, before: 40, window: 8 * time.Second, warm: 2 * time.Second, floors: 1000}
-	short = plan{alone: 100, before: 20, window: 2 * time.Second, warm: time.Second, floors: 300}
+	full  = plan{alone: 400, before: 40, window: 8 * time.Second, warm: 2 * time.Second, profiled: 3 * time.Second, floors: 1000}
+	short = plan{alone: 100, before: 20, window: 2 * time.Second, warm: time.Second, profiled: time.Second, floors: 300}
 )
 
 func main() {
 	quick := flag.Bool("short", false, "a quick look: a quarter of the payments")
-	profile := flag.String("profile", "", "write CPU profiles of every node under load to this directory")
+	profile := flag.String("profile", "", "keep the CPU profiles of every node under load in this directory")
 	channels := flag.String("channels", "1,2,4", "which towns, by their number of channels")
 	dir := flag.String("dir", "", "where the nodes keep their data while they run (default: beside this program, so on the disk of the repository)")
 	out := flag.String("out", "", "the report (default bench/RESULTS.md; none with -short, -channels or -profile)")
@@ -113,7 +116,7 @@ func main() {
 type bench struct {
 	plan
 	channels []int
-	profiles string // directory, "" for none
+	profiles string // directory
 	out      string
 	command  string
 	root     string // of the repository
@@ -134,15 +137,16 @@ func (b *bench) run(ctx context.Context, dir string, keep bool) (err error) {
 	if b.out == "" && keep {
 		b.out = filepath.Join(b.root, "bench", "RESULTS.md")
 	}
-	if b.profiles != "" {
-		if err := os.MkdirAll(b.profiles, 0o755); err != nil {
-			return err
-		}
-	}
 	if b.work, err = os.MkdirTemp(dir, ".run-"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(b.work)
+	if b.profiles == "" {
+		b.profiles = filepath.Join(b.work, "profiles")
+	}
+	if err := os.MkdirAll(b.profiles, 0o755); err != nil {
+		return err
+	}
 	if err := b.build(ctx); err != nil {
 		return err
 	}

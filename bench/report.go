@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,6 +131,7 @@ func (r *report) text() string {
 	r.aloneTable(line)
 	r.loadTable(line)
 	r.costTable(line)
+	r.whereTable(line)
 	line("## Audit\n\nAfter the last payment of each town:\n")
 	for _, a := range r.audits {
 		line("- %s", a)
@@ -201,4 +203,29 @@ func (r *report) costTable(line func(string, ...any)) {
 	}
 	line("\nFsyncs are the nodes' waits for the disk before they send; their store folds its log into its database in the background")
 	line("at its own pace. Frames are counted before encryption and multiplexing. lnd: 14 fsyncs and 7 ms of CPU over 2 channels.\n")
+}
+
+// whereTable spreads the CPU of row 3 over what the profiles saw.
+func (r *report) whereTable(line func(string, ...any)) {
+	line("## Where the time goes\n\nThe CPU of row 3, all nodes together, spread as CPU profiles of them saw it right after that window. A part claims what no part")
+	line("above it does.\n")
+	head, under := "| part |", "|---|"
+	for _, l := range r.loads {
+		head += fmt.Sprintf(" %d channels, %s |", l.channels, l.form)
+		under += "---:|"
+	}
+	line("%s\n%s", head, under)
+	for _, p := range append(slices.Clone(parts), part{name: rest}) {
+		row := "| " + p.name + " |"
+		for _, l := range r.loads {
+			var all time.Duration
+			for _, d := range l.where {
+				all += d
+			}
+			share := float64(l.where[p.name]) / float64(max(all, 1))
+			row += fmt.Sprintf(" %s (%.0f %%) |", us(time.Duration(share*float64(l.used.cpu)/float64(l.paid))), 100*share)
+		}
+		line("%s", row)
+	}
+	line("")
 }

@@ -42,7 +42,7 @@ type process struct {
 	name  string
 	home  string
 	cmd   *exec.Cmd
-	pprof string // HOST:PORT, "" without -profile
+	pprof string // HOST:PORT
 	api   *caller
 }
 
@@ -85,13 +85,11 @@ func (b *bench) wake(ctx context.Context, name string) (*process, error) {
 			env = append(env, e)
 		}
 	}
-	if b.profiles != "" {
-		addr, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		p.pprof, env = addr, append(env, "KULA_PPROF="+addr)
+	addr, err := freePort()
+	if err != nil {
+		return nil, err
 	}
+	p.pprof, env = addr, append(env, "KULA_PPROF="+addr) // costs nothing while nobody asks
 	create := exec.CommandContext(ctx, b.binary, "--home", p.home, "--json", "init", "--name", name)
 	create.Env = env
 	if out, err := create.CombinedOutput(); err != nil {

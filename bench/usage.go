@@ -130,20 +130,18 @@ func writtenBy(pid string) (int64, error) {
 	return 0, errors.New("/proc/PID/io has no write_bytes")
 }
 
-// profile fetches a CPU profile of every node for the length of the window; the function it returns waits for them.
-func (b *bench) profile(ctx context.Context, t *town, run string) func() error {
-	if b.profiles == "" {
-		return func() error { return nil }
+// profile takes a CPU profile of every node for some seconds, and adds up where their time went.
+func (b *bench) profile(ctx context.Context, t *town, run string) (shares, error) {
+	files := make([]string, len(t.nodes))
+	err := side(len(t.nodes), func(i int) error {
+		p := t.nodes[i]
+		files[i] = filepath.Join(b.profiles, fmt.Sprintf("load%s-%s.prof", run, p.name))
+		return fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", p.pprof, int(b.profiled.Seconds())), files[i])
+	})
+	if err != nil {
+		return nil, err
 	}
-	ended := make(chan error, 1)
-	go func() {
-		ended <- side(len(t.nodes), func(i int) error {
-			p := t.nodes[i]
-			url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", p.pprof, int(b.window.Seconds()))
-			return fetch(ctx, url, filepath.Join(b.profiles, fmt.Sprintf("load%s-%s.prof", run, p.name)))
-		})
-	}()
-	return func() error { return <-ended }
+	return where(ctx, files)
 }
 
 func fetch(ctx context.Context, url, file string) error {

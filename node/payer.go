@@ -28,6 +28,7 @@ type payment struct {
 	created  int64        // unix milliseconds
 	giveUp   int64        // no other route is tried after this time
 	invoice  wire.Signed  // none for a push
+	link     string       // the invoice's, once asked for; not saved
 	hash     ident.Hash   // the payee's, zero for a push
 	text     string
 	fixed    []ident.ID // the route the user named

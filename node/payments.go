@@ -35,7 +35,10 @@ func (p *payment) view(name string) *PaymentView {
 		Parts: []PartView{}, Text: p.text, Created: p.created, PaidAt: p.paidAt,
 	}
 	if !p.invoice.None() {
-		v.Invoice = pay.InvoiceLink(p.invoice)
+		if p.link == "" {
+			p.link = pay.InvoiceLink(p.invoice)
+		}
+		v.Invoice = p.link
 	}
 	if len(p.route.Hops) > 0 && p.stage != stageReturned && p.stage != stageRoute {
 		v.Fee.Amount = p.route.Fee()

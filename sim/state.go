@@ -40,6 +40,7 @@ var passing = map[string]string{
 	"friend.keptTime":      "when the bytes to keep were taken; asked again",
 	"friend.keptSum":       "of the bytes to keep",
 	"payment.sealed":       "computed",
+	"payment.link":         "a cache",
 	"payment.boxSalt":      "a cache",
 	"friend.problem":       "words about the last session",
 	"friend.turned":        "asked once more after a start",
