@@ -25,6 +25,7 @@ func (x *watch) exposure(m *Member, to ident.ID, p *wire.Promise) {
 		x.w.fail("S4", "%s acknowledges a promise that is not to it", m)
 		return
 	}
+	x.acceptance(m, to, before, p.Ack)
 	if p.Ack.Epoch != before.Epoch || before.Seq == 0 && p.Ack.Epoch > 0 {
 		return // a new epoch restates what was judged before
 	}
@@ -43,7 +44,9 @@ func (x *watch) exposure(m *Member, to ident.ID, p *wire.Promise) {
 	for _, l := range accepted.Lines {
 		grew := theirs.grew(p.Ack.Epoch, before.Seq, p.Ack.Seq, l.Currency)
 		if x.w.byID[to].liar != nil {
-			grew = slices.ContainsFunc(x.moves[p.Ack.Hash], func(g wire.Group) bool { return g.Seq > before.Seq && grows(&g, l.Currency) })
+			grew = slices.ContainsFunc(theirs.told[p.Ack.Hash], func(s sending) bool {
+				return slices.ContainsFunc(s.groups, func(g wire.Group) bool { return g.Seq > before.Seq && grows(&g, l.Currency) })
+			})
 		}
 		if !grew {
 			continue

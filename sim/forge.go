@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"kula/ident"
 	"kula/money"
 	"kula/pay"
@@ -81,22 +83,36 @@ func withLocks(p wire.Promise, cur money.Currency, locks []wire.Lock) wire.Promi
 		if lines[i].Currency != cur {
 			continue
 		}
-		lines[i].Locked = 0
-		digest := []byte("kula/locks/1")
-		for k := range locks {
-			if locks[k].Currency == cur {
-				lines[i].Locked += locks[k].Amount
-				d := locks[k].Digest()
-				digest = append(append(digest, number8(locks[k].Number)...), d[:]...)
-			}
-		}
-		lines[i].Locks = ident.Hash{}
-		if lines[i].Locked > 0 {
-			lines[i].Locks = ident.HashOf(digest)
-		}
+		lines[i].Locked, lines[i].Locks = sumOf(slices.DeleteFunc(slices.Clone(locks), func(k wire.Lock) bool { return k.Currency != cur }))
 	}
 	p.Lines = lines
 	return p
+}
+
+// sumOf gives the sum and the digest of open locks of one currency, by number.
+func sumOf(locks []wire.Lock) (sum money.Amount, digest ident.Hash) {
+	if len(locks) == 0 {
+		return 0, digest
+	}
+	b := []byte("kula/locks/1")
+	for i := range locks {
+		sum += locks[i].Amount
+		d := locks[i].Digest()
+		b = append(append(b, number8(locks[i].Number)...), d[:]...)
+	}
+	return sum, ident.HashOf(b)
+}
+
+// digestOf is the digest of the numbers of cancelled locks, ascending.
+func digestOf(numbers []uint64) ident.Hash {
+	if len(numbers) == 0 {
+		return ident.Hash{}
+	}
+	b := []byte("kula/cancelled/1")
+	for _, n := range numbers {
+		b = append(b, number8(n)...)
+	}
+	return ident.HashOf(b)
 }
 
 func number8(v uint64) []byte {

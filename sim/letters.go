@@ -269,3 +269,59 @@ func (l *liar) payeesWords(to *Member) bool {
 	}
 	return false
 }
+
+// falseWords: for some time the liar, where it is the payee, signs what is not so, or not at all.
+func (l *liar) falseWords(*Member) bool {
+	l.twisted = l.m.w.now + 5000
+	return l.quietly(LieWords)
+}
+
+// blunt signs nothing properly.
+type blunt struct{ ident.Suite }
+
+func (b blunt) Sign(tag ident.Tag, msg []byte) ident.Signature {
+	s := b.Suite.Sign(tag, msg)
+	s[0] ^= 1
+	return s
+}
+
+// twist says a payee's words to the payer of a lock differently.
+func (l *liar) twist(debtor ident.ID, msg wire.Message) wire.Message {
+	w := l.m.w
+	number := uint64(0)
+	switch msg := msg.(type) {
+	case *wire.Acknowledge:
+		number = msg.Number
+	case *wire.Reveal:
+		number = msg.Number
+	}
+	t := w.watch.ledger(debtor, l.m.id).locks[number]
+	if t == nil {
+		return msg
+	}
+	box, final := w.watch.box(l.m, &t.lock)
+	b, err := pay.ParseBlob(t.lock.Blob)
+	if !final || box == nil || err != nil {
+		return msg
+	}
+	sealed, _ := pay.AsPayee(l.m.keys, b)
+	var keys ident.Suite = l.m.keys
+	id := box.Payment
+	if w.chance(0.5) {
+		keys = blunt{keys}
+	} else {
+		id[0] ^= 1
+	}
+	switch msg := msg.(type) {
+	case *wire.Acknowledge:
+		a := wire.Arrived{Payment: id, Part: t.lock.Part, Amount: t.lock.Amount, Condition: t.lock.Condition.ID()}
+		return &wire.Acknowledge{Number: number, Note: sealed.SealArrived(keys, &a)}
+	case *wire.Reveal:
+		if len(msg.Note) == 0 {
+			return msg
+		}
+		r := wire.Received{Payment: id, Payee: l.m.id, Currency: box.Currency, Amount: box.Total, Time: l.m.clock()}
+		return &wire.Reveal{Number: number, Preimages: msg.Preimages, Note: sealed.SealReceived(keys, t.lock.Part, &r)}
+	}
+	return msg
+}

@@ -43,6 +43,10 @@ const (
 	LieFlood       Lie = "flood"
 	LieFigures     Lie = "figures without moves"
 	LieReceipt     Lie = "forged words of the payee"
+	LieWords       Lie = "false words of the payee"
+	LieDigest      Lie = "digest of cancels"
+	LieEpoch       Lie = "epoch of other figures"
+	LieLateReveal  Lie = "reveal after cancel"
 )
 
 // telling is how a kind of lie is told to a friend; it reports whether it was.
@@ -62,6 +66,7 @@ var AllLies = []struct {
 	{LieGarbageBlob, (*liar).garbageBlob}, {LieGarbageBox, (*liar).garbageBox}, {LieCounts, (*liar).giantCounts},
 	{LieOldCopy, (*liar).oldCopy}, {LieSnapshot, (*liar).snapshot}, {LieHello, (*liar).hello}, {LieAgree, (*liar).propose},
 	{LieFlood, (*liar).flood}, {LieFigures, (*liar).figures}, {LieReceipt, (*liar).payeesWords},
+	{LieWords, (*liar).falseWords}, {LieDigest, (*liar).digest}, {LieEpoch, (*liar).epoch}, {LieLateReveal, (*liar).lateReveal},
 }
 
 // liar is what makes an honest node lie.
@@ -71,6 +76,8 @@ type liar struct {
 	silent  int64 // until when it withholds
 	altered int64 // until when its reveals are altered
 	cancels bool  // its next reveal is followed by a cancel
+	regrets bool  // its next reveal comes after a cancel
+	twisted int64 // until when it says wrongly what only the payee can say
 	forged  map[ident.ID]Lie
 }
 
@@ -183,10 +190,17 @@ func (l *liar) send(o node.Out) {
 		bad.Preimages[0][5] ^= 1
 		msg = &bad
 	}
+	if r, ok := msg.(*wire.Reveal); ok && l.regrets {
+		l.regrets = false
+		l.cancel(LieLateReveal, w.byID[o.Peer], r.Number)
+	}
+	if w.now < l.twisted {
+		msg = l.twist(o.Peer, msg)
+	}
 	w.net.transmit(l.m, o.Peer, o.Session.Session, msg)
 	if r, ok := msg.(*wire.Reveal); ok && l.cancels {
 		l.cancels = false
-		l.cancel(w.byID[o.Peer], r.Number)
+		l.cancel(LieLateCancel, w.byID[o.Peer], r.Number)
 	}
 }
 
@@ -335,11 +349,46 @@ func (l *liar) lateCancel(*Member) bool {
 	return true
 }
 
-func (l *liar) cancel(to *Member, number uint64) {
+func (l *liar) lateReveal(*Member) bool {
+	l.regrets = true
+	return true
+}
+
+func (l *liar) cancel(kind Lie, to *Member, number uint64) {
 	p, mark := l.next(to)
-	b := append([]byte("kula/cancelled/1"), number8(number)...)
-	p.Cancelled = ident.HashOf(b)
-	l.promise(LieLateCancel, to, &wire.Update{Promise: l.m.signPromise(p), Base: mark, Groups: []wire.Group{{Seq: p.Seq, Cancels: []wire.Cancel{{Number: number}}}}})
+	p.Cancelled = digestOf([]uint64{number})
+	u := &wire.Update{Promise: l.m.signPromise(p), Base: mark, Groups: []wire.Group{{Seq: p.Seq, Cancels: []wire.Cancel{{Number: number}}}}}
+	if kind == LieLateCancel {
+		l.promise(kind, to, u)
+		return
+	}
+	led := l.m.w.watch.ledger(to.id, l.m.id)
+	l.m.inject(to, u)
+	l.caught(kind, func() bool { t := led.locks[number]; return t == nil || t.fulfil })
+}
+
+func (l *liar) digest(to *Member) bool {
+	return l.bare(to, LieDigest, func(p *wire.Promise) bool {
+		p.Cancelled[0] ^= 1
+		return true
+	})
+}
+
+// epoch begins a new epoch with a debt that is not the one it had.
+func (l *liar) epoch(to *Member) bool {
+	p, mark := l.next(to)
+	if len(p.Lines) == 0 {
+		return false
+	}
+	p.Epoch, p.Seq = max(p.Epoch+1, uint64(l.m.clock()/1000)), 1
+	p.Start = &wire.Start{Mine: mark, Held: p.Ack}
+	p.Lines = slices.Clone(p.Lines)
+	if k := &p.Lines[0]; k.Owed > 0 {
+		k.Owed--
+	} else {
+		k.Owed++
+	}
+	return l.promise(LieEpoch, to, &wire.Update{Promise: l.m.signPromise(p), Base: mark})
 }
 
 func (l *liar) wrongPreimage(to *Member) bool {

@@ -22,22 +22,33 @@ type toldLock struct {
 	digest   ident.Hash
 	fulfil   bool // its writer made it debt
 	dropped  bool
-	cancel   bool // its reader gave it up
-	revealed bool // its reader revealed it and had saved that
-	passed   bool // its reader showed the preimages at all
+	cancel   bool      // its reader gave it up
+	gaveUp   int64     // when, in milliseconds of true time
+	box      *wire.Box // what its payer told the payee, nil unless it ends here
+	opened   wire.Mark // the first promise that told it, without hash
+	ended    wire.Mark // the first that told its end
+	revealed bool      // its reader revealed it and had saved that
+	passed   bool      // its reader showed the preimages at all
 }
 
 // ledger is all that was ever written one way.
 type ledger struct {
-	numbers  map[number]ident.Hash
-	newest   wire.Mark
-	groups   map[number]*wire.Group
-	locks    map[uint64]*toldLock
-	order    []uint64               // of locks
-	past     map[uint64][]*toldLock // by number: other locks that had it, after a restore or a lie
-	terms    map[uint64]wire.Terms
-	newTerms uint64
-	judged   wire.Mark // newest promise that the reader has acknowledged
+	numbers    map[number]ident.Hash
+	newest     wire.Mark
+	groups     map[number]*wire.Group
+	locks      map[uint64]*toldLock
+	order      []uint64               // of locks
+	past       map[uint64][]*toldLock // by number: other locks that had it, after a restore or a lie
+	terms      map[uint64]wire.Terms
+	newTerms   uint64
+	judged     wire.Mark // newest promise that the reader has acknowledged
+	held       tally     // what it brought with that
+	told       map[ident.Hash][]sending
+	gaveUp     map[uint64]wire.Mark // locks of the other side: the first promise that cancels each, without hash
+	sent       uint64               // newest terms that were sent, and those before the last time
+	sentBefore uint64
+	sentAt     int64
+	termsAt    map[ident.Hash]uint64 // those when a promise was first sent: they left before it (C-24)
 }
 
 // watch sees everything that is saved and sent, and keeps books of its own.
@@ -47,18 +58,21 @@ type watch struct {
 	order    []way
 	promises map[ident.Hash]*wire.Promise
 	bodies   map[ident.Hash][]byte
-	moves    map[ident.Hash][]wire.Group // that a liar sent with a promise: it signs several of one number
-	origin   map[wire.PartID]ident.ID    // who began a part
+	hellos   map[hello]greeting
+	origin   map[wire.PartID]ident.ID // who began a part
 	parts    map[wire.PartID][]way
-	refused  map[ident.ID]int // liars, by how often they were told no
+	refused  map[ident.ID]int        // liars, by how often they were told no
+	arrived  map[wire.PaymentID]bool // the payee has signed that it is locked to it
+	pays     map[wire.PaymentID][]*attempt
+	tries    map[wire.PartID]*attempt
 }
 
 func newWatch(w *World) *watch {
 	return &watch{
 		w: w, ways: map[way]*ledger{}, promises: map[ident.Hash]*wire.Promise{}, bodies: map[ident.Hash][]byte{},
-		moves:  map[ident.Hash][]wire.Group{},
+		hellos: map[hello]greeting{},
 		origin: map[wire.PartID]ident.ID{}, parts: map[wire.PartID][]way{},
-		refused: map[ident.ID]int{},
+		refused: map[ident.ID]int{}, arrived: map[wire.PaymentID]bool{}, pays: map[wire.PaymentID][]*attempt{}, tries: map[wire.PartID]*attempt{},
 	}
 }
 
@@ -74,7 +88,10 @@ func (x *watch) ledger(from, to ident.ID) *ledger {
 	k := way{from, to}
 	l := x.ways[k]
 	if l == nil {
-		l = &ledger{numbers: map[number]ident.Hash{}, groups: map[number]*wire.Group{}, locks: map[uint64]*toldLock{}, terms: map[uint64]wire.Terms{}}
+		l = &ledger{
+			numbers: map[number]ident.Hash{}, groups: map[number]*wire.Group{}, locks: map[uint64]*toldLock{}, terms: map[uint64]wire.Terms{},
+			told: map[ident.Hash][]sending{}, gaveUp: map[uint64]wire.Mark{}, termsAt: map[ident.Hash]uint64{}, held: tally{open: map[uint64]*wire.Lock{}},
+		}
 		x.ways[k] = l
 		x.order = append(x.order, k)
 	}
@@ -110,7 +127,12 @@ func (x *watch) saved(m *Member, fx *node.Effects, last bool) {
 		}
 		switch msg := o.Message.(type) {
 		case *wire.Update:
-			x.update(m, o.Peer, msg)
+			x.update(m, o.Peer, o.Session.Session, msg)
+		case *wire.Hello:
+			x.said(m.id, o.Peer, o.Session.Session, msg)
+			x.ledger(m.id, o.Peer).granted(msg.Terms, x.w.now)
+		case *wire.NewTerms:
+			x.ledger(m.id, o.Peer).granted(msg.Terms, x.w.now)
 		case *wire.Reveal:
 			led := x.ledger(o.Peer, m.id)
 			for _, l := range led.past[msg.Number] {
@@ -188,8 +210,14 @@ func (x *watch) sent(from, to *Member, session uint64, msg wire.Message) {
 	switch msg := msg.(type) {
 	case *wire.Update:
 		if from.liar != nil {
-			x.update(from, to.id, msg)
+			x.update(from, to.id, session, msg)
 		}
+	case *wire.Hello:
+		x.said(from.id, to.id, session, msg)
+	case *wire.Acknowledge:
+		x.arrival(from, to, msg)
+	case *wire.Onward:
+		x.orders(from, to, msg)
 	case *wire.Reveal:
 		for _, l := range x.ledger(to.id, from.id).all(msg.Number) {
 			l.passed = l.passed || l.lock.Condition.Met(msg.Preimages)
@@ -203,7 +231,7 @@ func (x *watch) sent(from, to *Member, session uint64, msg wire.Message) {
 }
 
 // update enters a promise and its moves into the books.
-func (x *watch) update(m *Member, to ident.ID, u *wire.Update) {
+func (x *watch) update(m *Member, to ident.ID, session uint64, u *wire.Update) {
 	p, ok := promiseOf(u.Promise)
 	if !ok || p.From != m.id || p.To != to {
 		return
@@ -225,9 +253,7 @@ func (x *watch) update(m *Member, to ident.ID, u *wire.Update) {
 	for i := range u.Groups {
 		x.group(m, to, l, p.Epoch, &u.Groups[i])
 	}
-	if m.liar != nil {
-		x.moves[h] = append(x.moves[h], u.Groups...)
-	}
+	x.tellsOf(m, to, session, u, &p)
 	if m.liar == nil {
 		x.exposure(m, to, &p)
 		x.ownExposure(m, to, l, &p)
@@ -238,7 +264,7 @@ func (x *watch) update(m *Member, to ident.ID, u *wire.Update) {
 }
 
 func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.Group) {
-	key := number{epoch, g.Seq}
+	key, at := number{epoch, g.Seq}, wire.Mark{Epoch: epoch, Seq: g.Seq}
 	old := l.groups[key]
 	if old == nil || len(g.Locks)+len(g.Adds) > len(old.Locks)+len(old.Adds) {
 		l.groups[key] = g
@@ -255,9 +281,6 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 				continue
 			}
 		}
-		if x.origin[k.Part] == (ident.ID{}) && !x.arrives(k.Part, m.id) {
-			x.origin[k.Part] = m.id
-		}
 		if old := l.locks[k.Number]; old != nil { // a number that was forgotten: what it stood for is history
 			past := 1<<62 + uint64(len(l.order))
 			l.locks[past] = old
@@ -268,12 +291,14 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 			l.order[slices.Index(l.order, k.Number)] = past
 		}
 		l.order = append(l.order, k.Number)
-		l.locks[k.Number] = &toldLock{lock: *k, digest: d}
-		x.parts[k.Part] = append(x.parts[k.Part], way{m.id, to})
+		t := &toldLock{lock: *k, digest: d, opened: at}
+		l.locks[k.Number] = t
+		x.begins(m, to, t)
 	}
 	for _, n := range g.Fulfils {
 		for _, k := range l.all(n) {
 			k.fulfil = true
+			k.endedIn(at)
 			if k.dropped && m.liar == nil && !m.restore && l.past[n] == nil {
 				x.w.fail("S6", "%s fulfils lock %d to %s, which it dropped", m, n, to.Short())
 			}
@@ -282,18 +307,30 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 	for _, n := range g.Drops {
 		for _, k := range l.all(n) {
 			k.dropped = true
+			k.endedIn(at)
 			if k.fulfil && m.liar == nil && !m.restore && l.past[n] == nil {
 				x.w.fail("S6", "%s drops lock %d to %s, which it fulfilled", m, n, to.Short())
 			}
 		}
 	}
 	for _, c := range g.Cancels {
+		if _, ok := l.gaveUp[c.Number]; !ok {
+			l.gaveUp[c.Number] = at
+		}
 		for _, k := range x.ledger(to, m.id).all(c.Number) {
 			if k.revealed && m.liar == nil && !m.restore {
 				x.w.fail("S6", "%s cancels lock %d of %s, which it has revealed", m, c.Number, to.Short())
 			}
-			k.cancel = true
+			if !k.cancel {
+				k.cancel, k.gaveUp = true, x.w.now
+			}
 		}
+	}
+}
+
+func (k *toldLock) endedIn(at wire.Mark) {
+	if k.ended.Seq == 0 {
+		k.ended = at
 	}
 }
 
@@ -359,6 +396,10 @@ func (x *watch) told(m *Member, t *node.Notice) {
 		return
 	}
 	v := t.Payment
+	id, _ := wire.ParseID16(v.ID)
+	if v.State == node.Held && !x.arrived[wire.PaymentID(id)] && !m.restore {
+		x.w.fail("S6", "%s says that payment %s is held, its payee has not", m, v.ID)
+	}
 	if v.State == node.Paid {
 		x.receipt(m, v)
 	}
@@ -378,10 +419,26 @@ func (x *watch) receipt(m *Member, v *node.PaymentView) {
 		x.w.fail("S6", "%s: receipt of %s: %v", m, v.ID, err)
 		return
 	}
+	id, _ := wire.ParseID16(v.ID)
+	if payment, ok := provedBy(r); !ok || payment != wire.PaymentID(id) {
+		x.w.fail("S6", "%s: receipt of %s is one of %s", m, v.ID, payment)
+	}
 	paid, err := pay.VerifyReceipt(m.keys, r)
 	if err != nil || paid.Value != v.Amount || paid.Payee != v.Payee {
 		x.w.fail("S6", "%s: receipt of %s does not verify: %v", m, v.ID, err)
 	}
+}
+
+// provedBy is the payment that a receipt speaks of.
+func provedBy(r *wire.Receipt) (wire.PaymentID, bool) {
+	var got wire.Received
+	var i wire.Invoice
+	if r.Received.None() {
+		err := wire.Unmarshal(r.Invoice.Body, &i)
+		return wire.PaymentID(i.ID(r.Invoice)), err == nil
+	}
+	err := wire.Unmarshal(r.Received.Body, &got)
+	return got.Payment, err == nil
 }
 
 // honestWay says whether nobody in this world can keep a receipt back.

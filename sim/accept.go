@@ -1,0 +1,264 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"kula/ident"
+	"kula/money"
+	"kula/wire"
+)
+
+// The acceptance oracle judges by its own books what an honest reader took: it knows nothing of
+// package credit. A reader shows what it took by acknowledging it (rule S12).
+
+// sending is one way in which a promise was told: moves are judged from their base.
+type sending struct {
+	base   wire.Mark
+	groups []wire.Group
+	signed bool   // the signature is the writer's
+	stale  uint64 // terms of the reader's hello in that session, if the promise cites older ones
+}
+
+// tally is what a reader holds of a writer, by what it acknowledged.
+type tally struct {
+	open    map[uint64]*wire.Lock // locks of the writer's
+	last    uint64                // the highest number of a lock
+	cancels []uint64              // locks of the reader's that the writer gives up
+	unsure  bool                  // a restore: what the reader holds came from a snapshot
+}
+
+// said enters the hello of a session.
+func (x *watch) said(from, to ident.ID, session uint64, h *wire.Hello) {
+	var t wire.Terms
+	if !h.Terms.None() && wire.Unmarshal(h.Terms.Body, &t) != nil {
+		return
+	}
+	k := hello{way{from, to}, session}
+	old := x.hellos[k]
+	if old.mine.Before(h.Mine) { // a liar may say several; the reader goes by one of them
+		old.mine = h.Mine
+	}
+	old.terms = max(old.terms, t.Number)
+	x.hellos[k] = old
+}
+
+type hello struct {
+	way
+	session uint64
+}
+
+type greeting struct {
+	mine  wire.Mark
+	terms uint64
+}
+
+// tellsOf enters how a promise was told. An honest writer cites no older terms than it was told in the session.
+func (x *watch) tellsOf(m *Member, to ident.ID, session uint64, u *wire.Update, p *wire.Promise) {
+	l, h := x.ledger(m.id, to), u.Promise.Hash()
+	s := sending{base: u.Base, groups: u.Groups, signed: m.liar == nil || m.keys.Verify(m.id, wire.TagPromise, u.Promise.Body, u.Promise.Sig)}
+	mine, theirs := x.hellos[hello{way{m.id, to}, session}], x.hellos[hello{way{to, m.id}, session}]
+	if p.Start == nil && mine.mine.Before(p.Mark(u.Promise)) && p.Terms < theirs.terms {
+		s.stale = theirs.terms
+		if m.liar == nil {
+			x.w.fail("S12", "%s signs promise %d.%d to %s, which cites terms %d, after a hello that brought terms %d",
+				m, p.Epoch, p.Seq, to.Short(), p.Terms, theirs.terms)
+		}
+	}
+	l.told[h] = append(l.told[h], s)
+	if _, ok := l.termsAt[h]; !ok {
+		l.termsAt[h] = l.sent
+	}
+}
+
+// acceptance is rule S12: m acknowledges a promise of to's that it holds now; before is the one it held when it
+// last said so. There is a way of what was sent from the one to the other in which every step obeys the rules.
+func (x *watch) acceptance(m *Member, to ident.ID, before, ack wire.Mark) {
+	l, writer := x.ledger(to, m.id), x.w.byID[to]
+	if l.held.unsure || m.restore || writer.restore {
+		l.held.unsure = true
+		return
+	}
+	held, why := x.follow(m, to, before, ack, &l.held)
+	if why != "" {
+		x.w.fail("S12", "%s accepts promise %d.%d of %s: %s", m, ack.Epoch, ack.Seq, writer, why)
+		return
+	}
+	l.held = *held
+}
+
+// follow looks for steps from base to mark, the last first. It gives what is held then, or why there are none.
+func (x *watch) follow(m *Member, to ident.ID, base, mark wire.Mark, from *tally) (*tally, string) {
+	l, p := x.ledger(to, m.id), x.promises[mark.Hash]
+	if p == nil || p.From != to || p.To != m.id || p.Epoch != mark.Epoch || p.Seq != mark.Seq {
+		return nil, "it was never signed"
+	}
+	why := fmt.Sprintf("it was never sent from %d.%d on", base.Epoch, base.Seq)
+	for _, s := range l.told[mark.Hash] {
+		if p.Start != nil {
+			if s.base = base; base.Before(p.Start.Mine) && x.promises[p.Start.Mine.Hash] != nil {
+				s.base = p.Start.Mine // a later one than was acknowledged: it was accepted before
+			}
+		}
+		held := from
+		if s.base != base {
+			if !base.Before(s.base) || !s.base.Before(mark) {
+				continue
+			}
+			var no string
+			if held, no = x.follow(m, to, base, s.base, from); no != "" {
+				if p.Start == nil {
+					why = no
+					continue
+				}
+				held, s.base = from, base // only acknowledgements lie between, as the figures show
+			}
+		}
+		next, no := x.oneStep(m, to, s, p, held)
+		if no == "" {
+			return next, ""
+		}
+		why = no
+	}
+	return nil, why
+}
+
+// oneStep judges one promise against the one it is told from.
+func (x *watch) oneStep(m *Member, to ident.ID, s sending, p *wire.Promise, from *tally) (*tally, string) {
+	old := x.promises[s.base.Hash]
+	if old == nil {
+		old = &wire.Promise{}
+	}
+	mine := x.ledger(m.id, to)
+	switch {
+	case !s.signed:
+		return nil, "its signature is not the writer's"
+	case s.stale > 0:
+		return nil, fmt.Sprintf("it cites terms %d after a hello that brought terms %d", p.Terms, s.stale)
+	case p.Terms < old.Terms || p.Terms > mine.newTerms || p.Terms < mine.termsAt[p.Ack.Hash]:
+		return nil, fmt.Sprintf("it cites terms %d; before it cited %d, and it knows a promise signed after terms %d of %d",
+			p.Terms, old.Terms, mine.termsAt[p.Ack.Hash], mine.newTerms)
+	case p.Ack.Before(old.Ack):
+		return nil, fmt.Sprintf("it acknowledges %d.%d after %d.%d", p.Ack.Epoch, p.Ack.Seq, old.Ack.Epoch, old.Ack.Seq)
+	}
+	if own := x.promises[p.Ack.Hash]; p.Ack != (wire.Mark{}) && (own == nil || own.From != m.id || own.To != to || own.Epoch != p.Ack.Epoch || own.Seq != p.Ack.Seq) {
+		return nil, fmt.Sprintf("it acknowledges %d.%d, which the reader did not sign so", p.Ack.Epoch, p.Ack.Seq)
+	}
+	step := stepping{x: x, p: p, mine: mine, held: tally{open: maps.Clone(from.open), last: from.last}, owed: map[money.Currency]money.Amount{}}
+	for _, l := range old.Lines {
+		step.owed[l.Currency] = l.Owed
+	}
+	if p.Start != nil {
+		for _, l := range p.Start.Less {
+			step.owed[l.Currency] -= l.Amount
+		}
+	}
+	var cancels []uint64
+	for _, g := range s.groups {
+		if g.Seq <= s.base.Seq || g.Seq > p.Seq || p.Start != nil {
+			return nil, fmt.Sprintf("it brings moves of %d from %d on", g.Seq, s.base.Seq)
+		}
+		if no := step.group(&g); no != "" {
+			return nil, no
+		}
+		for _, c := range g.Cancels {
+			cancels = append(cancels, c.Number)
+		}
+	}
+	if no := step.figures(); no != "" {
+		return nil, no
+	}
+	return &step.held, step.cancelled(from.cancels, cancels)
+}
+
+// stepping does the moves of one promise.
+type stepping struct {
+	x    *watch
+	p    *wire.Promise
+	mine *ledger // of the reader
+	held tally
+	owed map[money.Currency]money.Amount
+}
+
+func (s *stepping) group(g *wire.Group) string {
+	for i := range g.Locks {
+		k := &g.Locks[i]
+		if k.Number <= s.held.last {
+			return fmt.Sprintf("lock %d comes after lock %d", k.Number, s.held.last)
+		}
+		s.held.open[k.Number], s.held.last = k, k.Number
+	}
+	for _, n := range g.Fulfils {
+		k := s.held.open[n]
+		if k == nil {
+			return fmt.Sprintf("it fulfils lock %d, which is not open", n)
+		}
+		s.owed[k.Currency] += k.Amount
+		delete(s.held.open, n)
+	}
+	for _, n := range g.Drops {
+		if s.held.open[n] == nil {
+			return fmt.Sprintf("it drops lock %d, which is not open", n)
+		}
+		if at, ok := s.mine.gaveUp[n]; !ok || s.p.Ack.Before(at) {
+			return fmt.Sprintf("it drops lock %d, which was not cancelled", n)
+		}
+		delete(s.held.open, n)
+	}
+	for _, a := range g.Adds {
+		s.owed[a.Currency] += a.Amount
+	}
+	return ""
+}
+
+// figures holds the sums of what is open and owed against the promise's lines.
+func (s *stepping) figures() string {
+	open := map[money.Currency][]wire.Lock{}
+	for _, n := range slices.Sorted(maps.Keys(s.held.open)) {
+		k := s.held.open[n]
+		open[k.Currency] = append(open[k.Currency], *k)
+	}
+	for cur := range open {
+		s.owed[cur] += 0
+	}
+	if len(s.owed) != len(s.p.Lines) {
+		return fmt.Sprintf("it has %d currencies, its moves give %d", len(s.p.Lines), len(s.owed))
+	}
+	for _, l := range s.p.Lines {
+		locked, digest := sumOf(open[l.Currency])
+		if owed, ok := s.owed[l.Currency]; !ok || owed != l.Owed || locked != l.Locked || digest != l.Locks {
+			return fmt.Sprintf("it says %d %s owed and %d locked, its moves give %d and %d", l.Owed, l.Currency, l.Locked, owed, locked)
+		}
+	}
+	return ""
+}
+
+// cancelled holds the locks of the reader's that are given up against the promise's digest.
+func (s *stepping) cancelled(before, news []uint64) string {
+	for _, n := range before {
+		if s.openAt(n) {
+			s.held.cancels = append(s.held.cancels, n)
+		}
+	}
+	for _, n := range news {
+		if !s.openAt(n) || slices.Contains(s.held.cancels, n) {
+			return fmt.Sprintf("it cancels lock %d, which is not open", n)
+		}
+		s.held.cancels = append(s.held.cancels, n)
+	}
+	slices.Sort(s.held.cancels)
+	if digestOf(s.held.cancels) != s.p.Cancelled {
+		return fmt.Sprintf("its digest of cancelled locks is not that of %v", s.held.cancels)
+	}
+	return ""
+}
+
+// openAt says whether a lock of the reader's was open in the promise that is acknowledged.
+func (s *stepping) openAt(n uint64) bool {
+	k := s.mine.locks[n]
+	if k == nil || s.p.Ack.Before(k.opened) {
+		return false
+	}
+	return k.ended.Seq == 0 || s.p.Ack.Before(k.ended)
+}

@@ -1,0 +1,131 @@
+package sim
+
+import (
+	"kula/ident"
+	"kula/money"
+	"kula/wire"
+)
+
+// What the watch knows of parts: who began them when, what mediators kept of them, whether they arrived.
+
+// attempt is one part of a payment, as its payer began it.
+type attempt struct {
+	payer    ident.ID
+	lock     *toldLock
+	begun    int64 // milliseconds of true time
+	released int64 // when the payer first told the payee to open it, 0: not yet
+}
+
+// begins enters a lock that was not known before.
+func (x *watch) begins(m *Member, to ident.ID, t *toldLock) {
+	part := t.lock.Part
+	if x.origin[part] == (ident.ID{}) && !x.arrives(part, m.id) {
+		x.origin[part] = m.id
+		x.tries[part] = &attempt{payer: m.id, lock: t, begun: x.w.now}
+	} else if x.origin[part] != m.id && m.liar == nil && !m.restore {
+		x.keepsFee(m, &t.lock)
+	}
+	x.parts[part] = append(x.parts[part], way{m.id, to})
+	box, final := x.box(x.w.byID[to], &t.lock)
+	if !final || box == nil {
+		return
+	}
+	t.box = box
+	if a := x.tries[part]; a != nil {
+		x.again(a, box)
+		x.pays[box.Payment] = append(x.pays[box.Payment], a)
+	}
+}
+
+// again is the part of rule S6 that forbids a second part while the first may still be paid.
+func (x *watch) again(a *attempt, box *wire.Box) {
+	m := x.w.byID[a.payer]
+	if m.liar != nil || m.restore {
+		return
+	}
+	for _, b := range x.pays[box.Payment] {
+		if b == a || b.payer != a.payer {
+			continue
+		}
+		if !b.lock.cancel || b.lock.gaveUp > a.begun {
+			x.w.fail("S6", "%s begins a part of payment %s while an earlier one is locked", m, box.Payment)
+		}
+		if box.Form == wire.FormPush && b.released > 0 {
+			x.w.fail("S6", "%s begins a part of payment %s after it told the payee to open an earlier one", m, box.Payment)
+		}
+	}
+}
+
+// orders sees the payer's word to its payee.
+func (x *watch) orders(from, to *Member, msg *wire.Onward) {
+	if len(msg.Note) == 0 || msg.Note[0] != 'o' {
+		return
+	}
+	if t := x.ledger(from.id, to.id).locks[msg.Number]; t != nil {
+		if a := x.tries[t.lock.Part]; a != nil && a.payer == from.id && a.released == 0 {
+			a.released = x.w.now
+		}
+	}
+}
+
+// keepsFee is the part of rule S8 that gives a mediator its fee: m carries l on.
+func (x *watch) keepsFee(m *Member, l *wire.Lock) {
+	var got, need money.Amount
+	for _, w := range x.parts[l.Part] {
+		if w.to != m.id {
+			continue
+		}
+		up := x.ledger(w.from, m.id)
+		for _, n := range up.order {
+			if t := up.locks[n]; t.lock.Part == l.Part {
+				got, need = t.lock.Amount, x.ledger(m.id, w.from).leastFee(l.Currency, l.Amount, x.w.now)
+				if got-l.Amount >= need {
+					return
+				}
+			}
+		}
+	}
+	x.w.fail("S8", "%s carries on %d of %d %s, its fee is %d", m, l.Amount, got, l.Currency, need)
+}
+
+// leastFee is the smallest fee of the terms that may have been in force when a promise was signed which is
+// saved now: from the newest that had been sent to the newest that are signed.
+func (l *ledger) leastFee(cur money.Currency, a money.Amount, now int64) money.Amount {
+	from := l.sent
+	if l.sentAt == now {
+		from = l.sentBefore
+	}
+	least := money.Amount(-1)
+	for n := from; n <= l.newTerms; n++ {
+		line := l.terms[n].Line(cur)
+		fee := line.FeeBase + (a*money.Amount(line.FeePpm)+999_999)/1_000_000 // amounts of worlds are small
+		if least < 0 || fee < least {
+			least = fee
+		}
+	}
+	return max(least, 0)
+}
+
+// granted enters terms that are sent.
+func (l *ledger) granted(s wire.Signed, now int64) {
+	var t wire.Terms
+	if s.None() || wire.Unmarshal(s.Body, &t) != nil {
+		return
+	}
+	if l.sentAt < now {
+		l.sentBefore, l.sentAt = l.sent, now
+	}
+	l.sent = max(l.sent, t.Number)
+}
+
+// arrival sees a payee's word that a part is locked to it, unless a liar says it falsely.
+func (x *watch) arrival(from, to *Member, msg *wire.Acknowledge) {
+	if from.liar != nil && x.w.now < from.liar.twisted {
+		return
+	}
+	for _, t := range x.ledger(to.id, from.id).all(msg.Number) {
+		if t.box != nil {
+			x.arrived[t.box.Payment] = true
+		}
+	}
+}
