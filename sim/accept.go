@@ -66,10 +66,40 @@ func (x *watch) tellsOf(m *Member, to ident.ID, session uint64, u *wire.Update, 
 				m, p.Epoch, p.Seq, to.Short(), p.Terms, theirs.terms)
 		}
 	}
+	if m.liar == nil && len(l.told[h]) == 0 {
+		x.restates(m, to, l, p, s.groups)
+	}
 	l.told[h] = append(l.told[h], s)
 	if _, ok := l.termsAt[h]; !ok {
 		l.termsAt[h] = l.sent
 	}
+}
+
+// restates is rule S13: a promise of an honest writer says what its last one said, and its moves since. So what a
+// liar makes it believe about a channel does not get under its signature.
+func (x *watch) restates(m *Member, to ident.ID, l *ledger, p *wire.Promise, groups []wire.Group) {
+	if m.restore || l.wrote.unsure {
+		l.wrote.unsure = true
+		return
+	}
+	step := x.stepFrom(x.promises[l.newest.Hash], p, &l.wrote)
+	step.mine = x.ledger(to, m.id)
+	for _, g := range groups {
+		if g.Seq <= l.newest.Seq && p.Start == nil {
+			continue
+		}
+		if len(g.Locks) > 0 && g.Locks[0].Number <= l.wrote.last { // moves of many promises in one group: told before
+			l.wrote.unsure = true
+			return
+		}
+		if no := step.group(&g, false); no != "" {
+			x.w.fail("S13", "%s signs promise %d.%d to %s: %s", m, p.Epoch, p.Seq, to.Short(), no)
+		}
+	}
+	if no := step.figures(); no != "" {
+		x.w.fail("S13", "%s signs promise %d.%d to %s: %s", m, p.Epoch, p.Seq, to.Short(), no)
+	}
+	l.wrote = step.held
 }
 
 // acceptance is rule S12: m acknowledges a promise of to's that it holds now; before is the one it held when it
@@ -145,21 +175,14 @@ func (x *watch) oneStep(m *Member, to ident.ID, s sending, p *wire.Promise, from
 	if own := x.promises[p.Ack.Hash]; p.Ack != (wire.Mark{}) && (own == nil || own.From != m.id || own.To != to || own.Epoch != p.Ack.Epoch || own.Seq != p.Ack.Seq) {
 		return nil, fmt.Sprintf("it acknowledges %d.%d, which the reader did not sign so", p.Ack.Epoch, p.Ack.Seq)
 	}
-	step := stepping{x: x, p: p, mine: mine, held: tally{open: maps.Clone(from.open), last: from.last}, owed: map[money.Currency]money.Amount{}}
-	for _, l := range old.Lines {
-		step.owed[l.Currency] = l.Owed
-	}
-	if p.Start != nil {
-		for _, l := range p.Start.Less {
-			step.owed[l.Currency] -= l.Amount
-		}
-	}
+	step := x.stepFrom(old, p, from)
+	step.mine = mine
 	var cancels []uint64
 	for _, g := range s.groups {
 		if g.Seq <= s.base.Seq || g.Seq > p.Seq || p.Start != nil {
 			return nil, fmt.Sprintf("it brings moves of %d from %d on", g.Seq, s.base.Seq)
 		}
-		if no := step.group(&g); no != "" {
+		if no := step.group(&g, true); no != "" {
 			return nil, no
 		}
 		for _, c := range g.Cancels {
@@ -174,14 +197,30 @@ func (x *watch) oneStep(m *Member, to ident.ID, s sending, p *wire.Promise, from
 
 // stepping does the moves of one promise.
 type stepping struct {
-	x    *watch
 	p    *wire.Promise
 	mine *ledger // of the reader
 	held tally
 	owed map[money.Currency]money.Amount
 }
 
-func (s *stepping) group(g *wire.Group) string {
+// stepFrom begins with what an older promise says; nil is that before the first.
+func (*watch) stepFrom(old, p *wire.Promise, from *tally) stepping {
+	s := stepping{p: p, held: tally{open: maps.Clone(from.open), last: from.last}, owed: map[money.Currency]money.Amount{}}
+	if old != nil {
+		for _, l := range old.Lines {
+			s.owed[l.Currency] = l.Owed
+		}
+	}
+	if p.Start != nil {
+		for _, l := range p.Start.Less {
+			s.owed[l.Currency] -= l.Amount
+		}
+	}
+	return s
+}
+
+// group does one group; given says that drops are judged by what the reader gave up.
+func (s *stepping) group(g *wire.Group, given bool) string {
 	for i := range g.Locks {
 		k := &g.Locks[i]
 		if k.Number <= s.held.last {
@@ -201,7 +240,7 @@ func (s *stepping) group(g *wire.Group) string {
 		if s.held.open[n] == nil {
 			return fmt.Sprintf("it drops lock %d, which is not open", n)
 		}
-		if at, ok := s.mine.gaveUp[n]; !ok || s.p.Ack.Before(at) {
+		if at, ok := s.mine.gaveUp[n]; given && (!ok || s.p.Ack.Before(at)) {
 			return fmt.Sprintf("it drops lock %d, which was not cancelled", n)
 		}
 		delete(s.held.open, n)

@@ -178,7 +178,35 @@ func (l *liar) forgedView(to *Member) *wire.Snapshot {
 	return s
 }
 
+// bend falsifies the snapshot that the liar's node shows of a channel.
+func (l *liar) bend(s *wire.Snapshot) *wire.Snapshot {
+	b := *s
+	var mine, yours wire.Promise
+	if wire.Unmarshal(s.Mine.Body, &mine) != nil || wire.Unmarshal(s.Yours.Body, &yours) != nil || len(mine.Lines) == 0 || len(yours.Lines) == 0 {
+		return s
+	}
+	mine.Lines, yours.Lines = slices.Clone(mine.Lines), slices.Clone(yours.Lines)
+	switch k := l.m.w.between(0, 4); {
+	case k == 0 && len(s.YourLocks) > 0:
+		b.YourLocks = slices.Clone(s.YourLocks)
+		b.YourLocks[0].Amount++
+	case k == 1 && len(s.MyLocks) > 0:
+		b.MyLocks = s.MyLocks[1:]
+	case k == 2:
+		b.MyCancels = append(slices.Clone(s.MyCancels), 1<<40)
+	case k == 3:
+		yours.Terms++ // promises nothing more, and was never signed
+		b.Yours.Body = wire.Marshal(&yours)
+	default: // newer than any, to show that its friend has forgotten something
+		yours.Seq += 3
+		yours.Lines[0].Owed += 100
+		b.Yours.Body = wire.Marshal(&yours)
+	}
+	return &b
+}
+
 func (l *liar) snapshot(to *Member) bool {
+	l.bends = l.m.w.now + 8000
 	before := to.Balance(currencies[0])
 	if !l.m.inject(to, l.forgedView(to)) {
 		return false
@@ -206,6 +234,7 @@ func (l *liar) hello(to *Member) bool {
 	h := &wire.Hello{Version: wire.Version, Mine: mine, Held: theirs, Name: "liar", Addresses: l.m.config.Addresses}
 	switch w.between(0, 3) {
 	case 0:
+		l.bends = w.now + 3000 // it will be asked to show that
 		h.Held.Seq += 5
 		h.Held.Hash[0] ^= 1
 	case 1:

@@ -77,6 +77,7 @@ type liar struct {
 	altered int64 // until when its reveals are altered
 	cancels bool  // its next reveal is followed by a cancel
 	regrets bool  // its next reveal comes after a cancel
+	bends   int64 // until when its snapshots are falsified
 	twisted int64 // until when it says wrongly what only the payee can say
 	forged  map[ident.ID]Lie
 }
@@ -193,6 +194,9 @@ func (l *liar) send(o node.Out) {
 	if r, ok := msg.(*wire.Reveal); ok && l.regrets {
 		l.regrets = false
 		l.cancel(LieLateReveal, w.byID[o.Peer], r.Number)
+	}
+	if s, ok := msg.(*wire.Snapshot); ok && w.now < l.bends {
+		msg = l.bend(s)
 	}
 	if w.now < l.twisted {
 		msg = l.twist(o.Peer, msg)

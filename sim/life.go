@@ -265,13 +265,16 @@ func (t *town) remember(m *Member) {
 	}
 }
 
-// thaw has users agree on frozen channels.
+// thaw has users agree on frozen channels. Whoever agrees with a liar may sign away what it was owed.
 func (w *World) thaw(m *Member) {
 	if m.node == nil {
 		return
 	}
 	for _, v := range m.node.Friends() {
 		if v.State == node.Frozen && v.Online {
+			if w.byID[v.Key].liar != nil {
+				w.watch.ledger(m.id, v.Key).wrote.unsure = true
+			}
 			m.Do(&node.Agree{Friend: v.Key.String()}, nil)
 		}
 	}

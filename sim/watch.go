@@ -43,6 +43,7 @@ type ledger struct {
 	newTerms   uint64
 	judged     wire.Mark // newest promise that the reader has acknowledged
 	held       tally     // what it brought with that
+	wrote      tally     // what an honest writer\'s own promises carry
 	told       map[ident.Hash][]sending
 	gaveUp     map[uint64]wire.Mark // locks of the other side: the first promise that cancels each, without hash
 	sent       uint64               // newest terms that were sent, and those before the last time
@@ -90,7 +91,7 @@ func (x *watch) ledger(from, to ident.ID) *ledger {
 	if l == nil {
 		l = &ledger{
 			numbers: map[number]ident.Hash{}, groups: map[number]*wire.Group{}, locks: map[uint64]*toldLock{}, terms: map[uint64]wire.Terms{},
-			told: map[ident.Hash][]sending{}, gaveUp: map[uint64]wire.Mark{}, termsAt: map[ident.Hash]uint64{}, held: tally{open: map[uint64]*wire.Lock{}},
+			told: map[ident.Hash][]sending{}, gaveUp: map[uint64]wire.Mark{}, termsAt: map[ident.Hash]uint64{}, held: tally{open: map[uint64]*wire.Lock{}}, wrote: tally{open: map[uint64]*wire.Lock{}},
 		}
 		x.ways[k] = l
 		x.order = append(x.order, k)
