@@ -27,6 +27,8 @@ type tally struct {
 	last    uint64                // the highest number of a lock
 	cancels []uint64              // locks of the reader's that the writer gives up
 	unsure  bool                  // a restore: what the reader holds came from a snapshot
+	frozen  bool                  // the reader holds evidence against the writer
+	epoch   uint64                // in which it got that
 }
 
 // said enters the hello of a session.
@@ -178,7 +180,11 @@ func (x *watch) oneStep(m *Member, to ident.ID, s sending, p *wire.Promise, from
 	step := x.stepFrom(old, p, from)
 	step.mine = mine
 	var cancels []uint64
+	step.held.frozen, step.held.epoch = from.frozen, from.epoch
 	for _, g := range s.groups {
+		if from.frozen && p.Epoch == from.epoch && len(g.Locks)+len(g.Adds) > 0 {
+			return nil, "it brings locks or adds to a frozen channel"
+		}
 		if g.Seq <= s.base.Seq || g.Seq > p.Seq || p.Start != nil {
 			return nil, fmt.Sprintf("it brings moves of %d from %d on", g.Seq, s.base.Seq)
 		}

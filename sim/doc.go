@@ -31,14 +31,19 @@
 //	S4  An honest reader accepts no lock or add above the highest limit that was in force
 //	    (exposure.go, which keeps its own books), and an honest writer signs none.
 //	S5  A restart from the disk gives the live state (state.go compares every field).
-//	S6  A payer pays a payment at most once and at most amount + most fee; a payment that was
-//	    returned is not paid, a paid one has a receipt that verifies and reached its payee.
+//	S6  A payer pays a payment at most once and at most amount + most fee, and begins no second part while the
+//	    first may be paid; a payment that was returned is not paid, a paid one has a receipt that verifies and
+//	    reached its payee, one is held only by the payee's word.
 //	S7  An invoice is paid at most once, whoever pays; a payee reveals only what is exactly right.
-//	S8  No mediator loses: of every part, what it gets is not less than what it gives.
+//	S8  No mediator loses: of every part, what it gets is not less than what it gives and its fee.
 //	S9  After faults stop: every lock ends, both sides of every channel agree, all balances of
 //	    honest members add up to nothing, and every book adds up to its channels.
 //	S10 What a liar makes honest members keep is bounded.
 //	S11 No honest member accuses an honest one.
+//	S12 An honest reader accepts only what the rules of channels let it: signature, figures, acknowledgement,
+//	    terms, numbers of locks, who may end them (accept.go, by its own books).
+//	S13 An honest writer restates what it signed: nothing that a liar shows it gets under its signature.
+//	S14 What can be made of true receipts proves nothing.
 //
 // A failure is the line that repeats it: go test ./sim -run Seeds -seed N.
 package sim

@@ -178,25 +178,31 @@ func (l *liar) forgedView(to *Member) *wire.Snapshot {
 	return s
 }
 
-// bend falsifies the snapshot that the liar's node shows of a channel.
-func (l *liar) bend(s *wire.Snapshot) *wire.Snapshot {
+// bends is how many kinds of false snapshots there are.
+const bends = 6
+
+// bend falsifies the snapshot that the liar's node shows of a channel; what it cannot falsify it shows as it is not.
+func (l *liar) bend(s *wire.Snapshot, kind int64) *wire.Snapshot {
 	b := *s
 	var mine, yours wire.Promise
 	if wire.Unmarshal(s.Mine.Body, &mine) != nil || wire.Unmarshal(s.Yours.Body, &yours) != nil || len(mine.Lines) == 0 || len(yours.Lines) == 0 {
 		return s
 	}
 	mine.Lines, yours.Lines = slices.Clone(mine.Lines), slices.Clone(yours.Lines)
-	switch k := l.m.w.between(0, 4); {
-	case k == 0 && len(s.YourLocks) > 0:
+	switch {
+	case kind == 0 && len(s.YourLocks) > 0:
 		b.YourLocks = slices.Clone(s.YourLocks)
 		b.YourLocks[0].Amount++
-	case k == 1 && len(s.MyLocks) > 0:
+	case kind == 1 && len(s.MyLocks) > 0:
 		b.MyLocks = s.MyLocks[1:]
-	case k == 2:
+	case kind == 2:
 		b.MyCancels = append(slices.Clone(s.MyCancels), 1<<40)
-	case k == 3:
-		yours.Terms++ // promises nothing more, and was never signed
+	case kind == 3: // promises nothing more, and was never signed
+		yours.Time++
 		b.Yours.Body = wire.Marshal(&yours)
+	case kind == 4: // its own debt is gone
+		mine.Lines[0].Owed = 0
+		b.Mine.Body = wire.Marshal(&mine)
 	default: // newer than any, to show that its friend has forgotten something
 		yours.Seq += 3
 		yours.Lines[0].Owed += 100

@@ -80,6 +80,7 @@ type liar struct {
 	bends   int64 // until when its snapshots are falsified
 	twisted int64 // until when it says wrongly what only the payee can say
 	forged  map[ident.ID]Lie
+	edit    func(to *Member, msg wire.Message) wire.Message // what a scenario makes of its messages
 }
 
 func newLiar(m *Member, kinds ...Lie) *liar {
@@ -196,7 +197,10 @@ func (l *liar) send(o node.Out) {
 		l.cancel(LieLateReveal, w.byID[o.Peer], r.Number)
 	}
 	if s, ok := msg.(*wire.Snapshot); ok && w.now < l.bends {
-		msg = l.bend(s)
+		msg = l.bend(s, w.between(0, bends-1))
+	}
+	if l.edit != nil {
+		msg = l.edit(w.byID[o.Peer], msg)
 	}
 	if w.now < l.twisted {
 		msg = l.twist(o.Peer, msg)
@@ -236,7 +240,21 @@ func (l *liar) bare(to *Member, kind Lie, change func(p *wire.Promise) bool) boo
 	return l.promise(kind, to, &wire.Update{Promise: l.m.signPromise(p), Base: mark})
 }
 
-func (l *liar) equivocate(to *Member) bool { return l.m.Equivocate(to) }
+// equivocate signs a second promise of one number, and goes on from the first with a lock.
+func (l *liar) equivocate(to *Member) bool {
+	cur, can := l.limit(to)
+	_, mark := l.m.newest(to)
+	if can < 1 {
+		return l.m.Equivocate(to)
+	}
+	u := l.m.stepLock(to, l.lock(1, cur, []byte{1}))
+	u.Base = mark
+	if !l.m.Equivocate(to) {
+		return false
+	}
+	l.m.w.at(300, func() { l.m.inject(to, u) })
+	return true
+}
 
 func (l *liar) replay(to *Member) bool {
 	led := l.m.w.watch.ledger(l.m.id, to.id)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"kula/ident"
 	"kula/node"
@@ -66,6 +67,7 @@ type watch struct {
 	arrived  map[wire.PaymentID]bool // the payee has signed that it is locked to it
 	pays     map[wire.PaymentID][]*attempt
 	tries    map[wire.PartID]*attempt
+	proofs   [2]*wire.Receipt // the last two of invoices without hold
 }
 
 func newWatch(w *World) *watch {
@@ -143,6 +145,22 @@ func (x *watch) saved(m *Member, fx *node.Effects, last bool) {
 			}
 			if l := led.locks[msg.Number]; l != nil && (led.past[msg.Number] == nil || l.lock.Condition.Met(msg.Preimages)) {
 				x.revealed(m, o.Peer, l, msg)
+			}
+		}
+	}
+	x.frozen(m, fx.Save)
+}
+
+// frozen enters the evidence that a member saves: a channel with it takes no locks and adds until both begin anew.
+func (x *watch) frozen(m *Member, saved []node.Record) {
+	for _, r := range saved {
+		if r.Kind != node.KindFault {
+			continue
+		}
+		for _, o := range x.w.Members {
+			if strings.HasPrefix(r.Key, o.key) {
+				l := x.ledger(o.id, m.id)
+				l.held.frozen, l.held.epoch = true, l.judged.Epoch
 			}
 		}
 	}
@@ -404,52 +422,6 @@ func (x *watch) told(m *Member, t *node.Notice) {
 	if v.State == node.Paid {
 		x.receipt(m, v)
 	}
-}
-
-// receipt: a paid payment can be proved.
-func (x *watch) receipt(m *Member, v *node.PaymentView) {
-	payee := x.w.byID[v.Payee]
-	if v.Receipt == "" {
-		if payee != nil && payee.liar == nil && !m.restore && !payee.restore && x.w.honestWay() {
-			x.w.fail("S6", "%s paid %s without a receipt", m, v.ID)
-		}
-		return
-	}
-	r, err := pay.ParseReceipt(v.Receipt)
-	if err != nil {
-		x.w.fail("S6", "%s: receipt of %s: %v", m, v.ID, err)
-		return
-	}
-	id, _ := wire.ParseID16(v.ID)
-	if payment, ok := provedBy(r); !ok || payment != wire.PaymentID(id) {
-		x.w.fail("S6", "%s: receipt of %s is one of %s", m, v.ID, payment)
-	}
-	paid, err := pay.VerifyReceipt(m.keys, r)
-	if err != nil || paid.Value != v.Amount || paid.Payee != v.Payee {
-		x.w.fail("S6", "%s: receipt of %s does not verify: %v", m, v.ID, err)
-	}
-}
-
-// provedBy is the payment that a receipt speaks of.
-func provedBy(r *wire.Receipt) (wire.PaymentID, bool) {
-	var got wire.Received
-	var i wire.Invoice
-	if r.Received.None() {
-		err := wire.Unmarshal(r.Invoice.Body, &i)
-		return wire.PaymentID(i.ID(r.Invoice)), err == nil
-	}
-	err := wire.Unmarshal(r.Received.Body, &got)
-	return got.Payment, err == nil
-}
-
-// honestWay says whether nobody in this world can keep a receipt back.
-func (w *World) honestWay() bool {
-	for _, m := range w.Members {
-		if m.liar != nil || m.restore {
-			return false
-		}
-	}
-	return true
 }
 
 // holdsLater says whether m has a newer promise of peer on its disk than the marked one.

@@ -29,7 +29,7 @@
 //
 // # What counts as found
 //
-// Only the simulator may find a plant: scenarios, seeds, traces and crash points of package sim,
-// in this order. A failure, a panic and a test that does not end all count. What does not: a run
+// Only the simulator may find a plant: scenarios, a few seeds, traces, all seeds and crash points of
+// package sim, in this order. A failure, a panic and a test that does not end all count. What does not: a run
 // whose only complaint is that some fault or lie was too rare, for that says nothing about the bug.
 package main

@@ -43,12 +43,16 @@ type stage struct {
 	args []string
 }
 
+// firstSeeds is how many worlds come before the tests that take longer: most plants are found by then.
+const firstSeeds = 60
+
 // stages is every test that may find a plant, the quick ones first.
 func (h *hunt) stages() []stage {
 	return []stage{
 		{"scenarios", []string{"-test.run", "Scenario", "-test.skip", "CrashPoints"}},
-		{"seeds", []string{"-test.run", "Seeds", "-seeds", strconv.Itoa(h.count), "-short-circuit"}},
+		{"first seeds", []string{"-test.run", "Seeds", "-seeds", strconv.Itoa(min(firstSeeds, h.count)), "-short-circuit"}},
 		{"trace", []string{"-test.run", "Trace"}},
+		{"seeds", []string{"-test.run", "Seeds", "-seeds", strconv.Itoa(h.count), "-short-circuit"}},
 		{"crash points", []string{"-test.run", "CrashPoints"}},
 	}
 }
