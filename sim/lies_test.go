@@ -78,6 +78,23 @@ func TestScenario12Evidence(t *testing.T) {
 	}
 }
 
+// TestScenario12EveryLie: each kind of lie once between two, who then go on; the oracles judge.
+func TestScenario12EveryLie(t *testing.T) {
+	for _, c := range AllLies {
+		w, r, l := pairWith(12)
+		w.Hold(l, r, 5)
+		w.Hold(r, l, 6)
+		c.tell(l.liar, r)
+		w.Run(300)
+		r.Do(&node.Pay{To: l.key, Value: fst(1)}, nil)
+		l.Do(&node.Pay{To: r.key, Value: fst(1)}, nil)
+		w.Run(2000)
+		if w.Err() != nil {
+			t.Errorf("%s: %v", c.Lie, w.Err())
+		}
+	}
+}
+
 // TestScenario12ForgedArrival: a mediator that keeps a part makes up that it arrived; a payee says it without signing.
 func TestScenario12ForgedArrival(t *testing.T) {
 	w := three()
