@@ -18,6 +18,7 @@ type sending struct {
 	base   wire.Mark
 	groups []wire.Group
 	signed bool   // the signature is the writer's
+	at     int64  // when it was first told so, in milliseconds of true time
 	stale  uint64 // terms of the reader's hello in that session, if the promise cites older ones
 }
 
@@ -27,7 +28,7 @@ type tally struct {
 	last    uint64                // the highest number of a lock
 	cancels []uint64              // locks of the reader's that the writer gives up
 	unsure  bool                  // a restore: what the reader holds came from a snapshot
-	frozen  bool                  // the reader holds evidence against the writer
+	frozen  int64                 // when the reader saved evidence against the writer, in milliseconds of true time; 0: it has none
 	epoch   uint64                // in which it got that
 }
 
@@ -59,7 +60,7 @@ type greeting struct {
 // tellsOf enters how a promise was told. An honest writer cites no older terms than it was told in the session.
 func (x *watch) tellsOf(m *Member, to ident.ID, session uint64, u *wire.Update, p *wire.Promise) {
 	l, h := x.ledger(m.id, to), u.Promise.Hash()
-	s := sending{base: u.Base, groups: u.Groups, signed: m.liar == nil || m.keys.Verify(m.id, wire.TagPromise, u.Promise.Body, u.Promise.Sig)}
+	s := sending{at: x.w.now, base: u.Base, groups: u.Groups, signed: m.liar == nil || m.keys.Verify(m.id, wire.TagPromise, u.Promise.Body, u.Promise.Sig)}
 	mine, theirs := x.hellos[hello{way{m.id, to}, session}], x.hellos[hello{way{to, m.id}, session}]
 	if p.Start == nil && mine.mine.Before(p.Mark(u.Promise)) && p.Terms < theirs.terms {
 		s.stale = theirs.terms
@@ -182,7 +183,7 @@ func (x *watch) oneStep(m *Member, to ident.ID, s sending, p *wire.Promise, from
 	var cancels []uint64
 	step.held.frozen, step.held.epoch = from.frozen, from.epoch
 	for _, g := range s.groups {
-		if from.frozen && p.Epoch == from.epoch && len(g.Locks)+len(g.Adds) > 0 {
+		if from.frozen != 0 && from.frozen < s.at && p.Epoch == from.epoch && len(g.Locks)+len(g.Adds) > 0 {
 			return nil, "it brings locks or adds to a frozen channel"
 		}
 		if g.Seq <= s.base.Seq || g.Seq > p.Seq || p.Start != nil {

@@ -160,7 +160,7 @@ func (x *watch) frozen(m *Member, saved []node.Record) {
 		for _, o := range x.w.Members {
 			if strings.HasPrefix(r.Key, o.key) {
 				l := x.ledger(o.id, m.id)
-				l.held.frozen, l.held.epoch = true, l.judged.Epoch
+				l.held.frozen, l.held.epoch = x.w.now, l.judged.Epoch
 			}
 		}
 	}
