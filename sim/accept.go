@@ -59,10 +59,11 @@ type greeting struct {
 
 // tellsOf enters how a promise was told. An honest writer cites no older terms than it was told in the session.
 func (x *watch) tellsOf(m *Member, to ident.ID, session uint64, u *wire.Update, p *wire.Promise) {
-	l, h := x.ledger(m.id, to), u.Promise.Hash()
+	l, mark := x.ledger(m.id, to), p.Mark(u.Promise)
+	h := mark.Hash
 	s := sending{at: x.w.now, base: u.Base, groups: u.Groups, signed: m.liar == nil || m.keys.Verify(m.id, wire.TagPromise, u.Promise.Body, u.Promise.Sig)}
 	mine, theirs := x.hellos[hello{way{m.id, to}, session}], x.hellos[hello{way{to, m.id}, session}]
-	if p.Start == nil && mine.mine.Before(p.Mark(u.Promise)) && p.Terms < theirs.terms {
+	if p.Start == nil && mine.mine.Before(mark) && p.Terms < theirs.terms {
 		s.stale = theirs.terms
 		if m.liar == nil {
 			x.w.fail("S12", "%s signs promise %d.%d to %s, which cites terms %d, after a hello that brought terms %d",

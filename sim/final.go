@@ -225,8 +225,8 @@ func (w *World) paymentOf(part wire.PartID) (wire.PaymentID, bool) {
 		l := w.watch.ways[k]
 		for _, n := range l.order {
 			if t := l.locks[n]; t.lock.Part == part {
-				if box, final := w.watch.box(w.byID[k.to], &t.lock); final && box != nil {
-					return box.Payment, true
+				if t.box != nil {
+					return t.box.Payment, true
 				}
 			}
 		}
@@ -294,7 +294,7 @@ func (w *World) auditParts() {
 			if t.fulfil {
 				of(k.from).gives += t.lock.Amount
 			}
-			if box, ends := w.watch.box(to, &t.lock); ends {
+			if box := t.box; t.final {
 				final[k.to] = true
 				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && !to.restore {
 					invoices[box.Payment]++

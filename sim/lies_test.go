@@ -214,6 +214,18 @@ func TestScenario12StaleTerms(t *testing.T) {
 	passed(t, w)
 }
 
+// TestScenario12UnsignedTerms: terms that nobody signed grant nothing.
+func TestScenario12UnsignedTerms(t *testing.T) {
+	w, r, l := pairWith(12)
+	before := currencyOf(r.with(l), FST).LimitReceived
+	terms := wire.Terms{From: l.id, To: r.id, Number: 9, Lines: []wire.TermsLine{{Currency: FST, Limit: 1000}}}
+	w.assert(l.inject(r, &wire.NewTerms{Terms: wire.Sign(blunt{l.keys}, wire.TagTerms, &terms)}), "r and l are not connected")
+	w.Run(1000)
+	got := currencyOf(r.with(l), FST).LimitReceived
+	w.assert(got == before, "unsigned terms raise the limit from %v to %v", before, got)
+	passed(t, w)
+}
+
 // TestScenario12RetryAfterRelease: a mediator gives a push back after the payer told how to open it.
 func TestScenario12RetryAfterRelease(t *testing.T) {
 	w := NewWorld(12, "a", "l", "b", "d")

@@ -26,11 +26,11 @@ func (x *watch) begins(m *Member, to ident.ID, t *toldLock) {
 		x.keepsFee(m, &t.lock)
 	}
 	x.parts[part] = append(x.parts[part], way{m.id, to})
-	box, final := x.box(x.w.byID[to], &t.lock)
-	if !final || box == nil {
+	t.box, t.final = x.box(x.w.byID[to], &t.lock)
+	box := t.box
+	if box == nil {
 		return
 	}
-	t.box = box
 	if a := x.tries[part]; a != nil {
 		x.again(a, box)
 		x.pays[box.Payment] = append(x.pays[box.Payment], a)

@@ -25,7 +25,8 @@ type toldLock struct {
 	dropped  bool
 	cancel   bool      // its reader gave it up
 	gaveUp   int64     // when, in milliseconds of true time
-	box      *wire.Box // what its payer told the payee, nil unless it ends here
+	box      *wire.Box // what its payer told the payee, nil unless it ends here and can be opened
+	final    bool      // it ends at its reader
 	opened   wire.Mark // the first promise that told it, without hash
 	ended    wire.Mark // the first that told its end
 	revealed bool      // its reader revealed it and had saved that
@@ -67,7 +68,11 @@ type watch struct {
 	arrived  map[wire.PaymentID]bool // the payee has signed that it is locked to it
 	pays     map[wire.PaymentID][]*attempt
 	tries    map[wire.PartID]*attempt
-	proofs   [2]*wire.Receipt // the last two of invoices without hold
+	read     struct { // last
+		promise *wire.Promise
+		body    []byte
+	}
+	proofs [2]*wire.Receipt // the last two of invoices without hold
 }
 
 func newWatch(w *World) *watch {
@@ -189,7 +194,7 @@ func (x *watch) onDisk(m *Member, to ident.ID, msg wire.Message) {
 	ok := true
 	switch msg := msg.(type) {
 	case *wire.Update:
-		p, form := promiseOf(msg.Promise)
+		p, form := x.promiseOf(msg.Promise)
 		ok = form && has("channel", peer.key, msg.Promise.Sig[:])
 		if body := x.bodies[p.Ack.Hash]; ok && p.Ack.Seq > 0 && body != nil {
 			ok = has("channel", peer.key, body) || x.holdsLater(m, peer, p.Ack)
@@ -212,6 +217,18 @@ func (x *watch) onDisk(m *Member, to ident.ID, msg wire.Message) {
 	if !ok {
 		x.w.fail("S1", "%s sends %s a %T that is not on its disk: %s", m, peer, msg, tell(msg))
 	}
+}
+
+// promiseOf reads a promise, the last one for nothing: what is looked for on the disk is entered next.
+func (x *watch) promiseOf(s wire.Signed) (*wire.Promise, bool) {
+	if x.read.promise == nil || !bytes.Equal(x.read.body, s.Body) {
+		p, ok := promiseOf(s)
+		if !ok {
+			return &wire.Promise{}, false
+		}
+		x.read.promise, x.read.body = &p, s.Body
+	}
+	return x.read.promise, true
 }
 
 func hex16(v uint64) string {
@@ -251,34 +268,35 @@ func (x *watch) sent(from, to *Member, session uint64, msg wire.Message) {
 
 // update enters a promise and its moves into the books.
 func (x *watch) update(m *Member, to ident.ID, session uint64, u *wire.Update) {
-	p, ok := promiseOf(u.Promise)
+	p, ok := x.promiseOf(u.Promise)
 	if !ok || p.From != m.id || p.To != to {
 		return
 	}
 	l := x.ledger(m.id, to)
-	h := u.Promise.Hash()
+	mark := p.Mark(u.Promise)
+	h := mark.Hash
 	key := number{p.Epoch, p.Seq}
 	if old, ok := l.numbers[key]; ok && old != h && m.liar == nil {
 		if !m.restore {
 			x.w.fail("S2", "%s signs two promises %d.%d to %s", m, p.Epoch, p.Seq, to.Short())
-		} else if peer := x.w.byID[to]; peer.liar == nil && !peer.restore && l.judged.SameNumber(p.Mark(u.Promise)) {
+		} else if peer := x.w.byID[to]; peer.liar == nil && !peer.restore && l.judged.SameNumber(mark) {
 			x.w.fail("S2a", "%s signs promise %d.%d to %s again, which was accepted", m, p.Epoch, p.Seq, to.Short())
 		}
 	}
 	l.numbers[key] = h
 	if x.promises[h] == nil {
-		x.promises[h], x.bodies[h] = &p, u.Promise.Body
+		x.promises[h], x.bodies[h] = p, u.Promise.Body
 	}
 	for i := range u.Groups {
 		x.group(m, to, l, p.Epoch, &u.Groups[i])
 	}
-	x.tellsOf(m, to, session, u, &p)
+	x.tellsOf(m, to, session, u, p)
 	if m.liar == nil {
-		x.exposure(m, to, &p)
-		x.ownExposure(m, to, l, &p)
+		x.exposure(m, to, p)
+		x.ownExposure(m, to, l, p)
 	}
-	if !p.Mark(u.Promise).Before(l.newest) {
-		l.newest = p.Mark(u.Promise)
+	if !mark.Before(l.newest) {
+		l.newest = mark
 	}
 }
 
@@ -376,8 +394,8 @@ func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reve
 	if !first {
 		return
 	}
-	box, final := x.box(m, &l.lock)
-	if !final {
+	box := l.box
+	if !l.final {
 		return
 	}
 	if box == nil || box.Amount != l.lock.Amount || box.Total != l.lock.Amount || box.Currency != l.lock.Currency {
