@@ -254,7 +254,10 @@ func TestScenario10FrozenChannel(t *testing.T) {
 		} else {
 			w.Cut(c, d, 20_000)
 			w.Run(1500)
-			v := w.Must(b, &node.Release{ID: id}).(*node.PaymentView)
+			v, ok := w.Must(b, &node.Release{ID: id}).(*node.PaymentView)
+			if !ok {
+				t.Fatal(w.Err())
+			}
 			w.Must(e, &node.Redeem{Link: v.Release})
 			w.Run(5000)
 			w.assert(d.Between(e, FST) == -100, "d owes e %d", d.Between(e, FST))
