@@ -71,7 +71,7 @@ func (x *watch) tellsOf(m *Member, to ident.ID, session uint64, u *wire.Update, 
 		}
 	}
 	if m.liar == nil && len(l.told[h]) == 0 {
-		x.restates(m, to, l, p, s.groups)
+		x.restates(m, to, l, p, mark, s.groups)
 	}
 	l.told[h] = append(l.told[h], s)
 	if _, ok := l.termsAt[h]; !ok {
@@ -81,19 +81,26 @@ func (x *watch) tellsOf(m *Member, to ident.ID, session uint64, u *wire.Update, 
 
 // restates is rule S13: a promise of an honest writer says what its last one said, and its moves since. So what a
 // liar makes it believe about a channel does not get under its signature.
-func (x *watch) restates(m *Member, to ident.ID, l *ledger, p *wire.Promise, groups []wire.Group) {
-	if m.restore || l.wrote.unsure {
-		l.wrote.unsure = true
+func (x *watch) restates(m *Member, to ident.ID, l *ledger, p *wire.Promise, mark wire.Mark, groups []wire.Group) {
+	if l.vague = l.vague || m.restore; l.vague {
 		return
 	}
-	step := x.stepFrom(x.promises[l.newest.Hash], p, &l.wrote)
+	last := l.newest
+	if p.Start != nil {
+		last = p.Start.Mine // of its own the newest, or the newest that the friend holds
+	}
+	from, ok := l.wrote[last.Hash]
+	if !ok && last.Seq > 0 {
+		x.w.fail("S13", "%s starts epoch %d to %s from promise %d.%d, which it did not sign", m, p.Epoch, to.Short(), last.Epoch, last.Seq)
+	}
+	step := x.stepFrom(x.promises[last.Hash], p, &from)
 	step.mine = x.ledger(to, m.id)
 	for _, g := range groups {
-		if g.Seq <= l.newest.Seq && p.Start == nil {
+		if g.Seq <= last.Seq && p.Start == nil {
 			continue
 		}
-		if len(g.Locks) > 0 && g.Locks[0].Number <= l.wrote.last { // moves of many promises in one group: told before
-			l.wrote.unsure = true
+		if len(g.Locks) > 0 && g.Locks[0].Number <= from.last { // moves of many promises in one group: told before
+			l.vague = true
 			return
 		}
 		if no := step.group(&g, false); no != "" {
@@ -103,7 +110,7 @@ func (x *watch) restates(m *Member, to ident.ID, l *ledger, p *wire.Promise, gro
 	if no := step.figures(); no != "" {
 		x.w.fail("S13", "%s signs promise %d.%d to %s: %s", m, p.Epoch, p.Seq, to.Short(), no)
 	}
-	l.wrote = step.held
+	l.wrote[mark.Hash] = step.held
 }
 
 // acceptance is rule S12: m acknowledges a promise of to's that it holds now; before is the one it held when it
@@ -213,7 +220,7 @@ type stepping struct {
 
 // stepFrom begins with what an older promise says; nil is that before the first.
 func (*watch) stepFrom(old, p *wire.Promise, from *tally) stepping {
-	s := stepping{p: p, held: tally{open: maps.Clone(from.open), last: from.last}, owed: map[money.Currency]money.Amount{}}
+	s := stepping{p: p, held: tally{open: copied(from.open), last: from.last}, owed: map[money.Currency]money.Amount{}}
 	if old != nil {
 		for _, l := range old.Lines {
 			s.owed[l.Currency] = l.Owed
@@ -225,6 +232,13 @@ func (*watch) stepFrom(old, p *wire.Promise, from *tally) stepping {
 		}
 	}
 	return s
+}
+
+func copied(locks map[uint64]*wire.Lock) map[uint64]*wire.Lock {
+	if locks == nil {
+		return map[uint64]*wire.Lock{}
+	}
+	return maps.Clone(locks)
 }
 
 // group does one group; given says that drops are judged by what the reader gave up.

@@ -410,7 +410,9 @@ func (l *liar) epoch(to *Member) bool {
 	} else {
 		k.Owed++
 	}
-	return l.promise(LieEpoch, to, &wire.Update{Promise: l.m.signPromise(p), Base: mark})
+	told := l.promise(LieEpoch, to, &wire.Update{Promise: l.m.signPromise(p), Base: mark})
+	l.m.w.watch.ledger(l.m.id, to.id).newest = mark // its node goes on from there, and so do other lies
+	return told
 }
 
 func (l *liar) wrongPreimage(to *Member) bool {

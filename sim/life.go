@@ -273,7 +273,7 @@ func (w *World) thaw(m *Member) {
 	for _, v := range m.node.Friends() {
 		if v.State == node.Frozen && v.Online {
 			if w.byID[v.Key].liar != nil {
-				w.watch.ledger(m.id, v.Key).wrote.unsure = true
+				w.watch.ledger(m.id, v.Key).vague = true
 			}
 			m.Do(&node.Agree{Friend: v.Key.String()}, nil)
 		}

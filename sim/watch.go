@@ -43,9 +43,10 @@ type ledger struct {
 	past       map[uint64][]*toldLock // by number: other locks that had it, after a restore or a lie
 	terms      map[uint64]wire.Terms
 	newTerms   uint64
-	judged     wire.Mark // newest promise that the reader has acknowledged
-	held       tally     // what it brought with that
-	wrote      tally     // what an honest writer\'s own promises carry
+	judged     wire.Mark            // newest promise that the reader has acknowledged
+	held       tally                // what it brought with that
+	wrote      map[ident.Hash]tally // what each promise of an honest writer carries
+	vague      bool                 // that is not known any more
 	told       map[ident.Hash][]sending
 	gaveUp     map[uint64]wire.Mark // locks of the other side: the first promise that cancels each, without hash
 	sent       uint64               // newest terms that were sent, and those before the last time
@@ -98,7 +99,7 @@ func (x *watch) ledger(from, to ident.ID) *ledger {
 	if l == nil {
 		l = &ledger{
 			numbers: map[number]ident.Hash{}, groups: map[number]*wire.Group{}, locks: map[uint64]*toldLock{}, terms: map[uint64]wire.Terms{},
-			told: map[ident.Hash][]sending{}, gaveUp: map[uint64]wire.Mark{}, termsAt: map[ident.Hash]uint64{}, held: tally{open: map[uint64]*wire.Lock{}}, wrote: tally{open: map[uint64]*wire.Lock{}},
+			told: map[ident.Hash][]sending{}, gaveUp: map[uint64]wire.Mark{}, termsAt: map[ident.Hash]uint64{}, held: tally{open: map[uint64]*wire.Lock{}}, wrote: map[ident.Hash]tally{},
 		}
 		x.ways[k] = l
 		x.order = append(x.order, k)
@@ -314,7 +315,8 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 			if known.digest != d && m.liar == nil && !restored {
 				x.w.fail("S3", "%s uses lock %d to %s for two locks", m, k.Number, to.Short())
 			}
-			if known.digest == d || !restored {
+			same := func(t *toldLock) bool { return t.digest == d }
+			if !restored || slices.ContainsFunc(l.all(k.Number), same) {
 				continue
 			}
 		}
