@@ -99,7 +99,7 @@ func (n *Node) cancelled(f *friend, l *credit.OwnLock, reason []byte) {
 	case out == nil:
 	case out.up.friend != nil:
 		n.cancel(out.up.friend, out.up.number, reason)
-	case out.payment != nil:
+	case out.payment != nil && out.payment.at == place{f, l.Number}: // not an earlier try that a restore brought back
 		n.partReturned(out.payment, n.openReason(out.payment, reason))
 	}
 }

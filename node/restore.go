@@ -490,10 +490,13 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 		}
 		n.payments[p.id] = p
 	}
-	p.salt, p.boxSalt, p.sealed = box.Salt, b.Salt, &sealed
-	p.route, p.part, p.at = r, l.Part, place{f, l.Number}
 	out.payment = p
 	n.markOut(f, l.Number)
+	if p.at.stands() && l.End != credit.Fulfilled {
+		return // this is an earlier try, whose drop the friend does not know of yet
+	}
+	p.salt, p.boxSalt, p.sealed = box.Salt, b.Salt, &sealed
+	p.route, p.part, p.at = r, l.Part, place{f, l.Number}
 	n.stage(p, stageLocked)
 	switch { // it may have ended before it was known for mine
 	case l.End == credit.Fulfilled:
@@ -501,6 +504,15 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 	case l.End == credit.Dropped:
 		n.partReturned(p, &wire.Reason{Code: wire.CodeNone, Currency: l.Currency})
 	}
+}
+
+// stands says whether there is a lock of mine at a place that the friend has not given up.
+func (at place) stands() bool {
+	if at.friend == nil {
+		return false
+	}
+	l := at.friend.ch.OwnLock(at.number)
+	return l != nil && l.End != credit.Dropped && !slices.Contains(at.friend.ch.Theirs.Cancels, at.number)
 }
 
 // orphans are payments whose lock is gone after a restore: whether they were paid is not known here.

@@ -429,6 +429,49 @@ func TestScenario15LostDisk(t *testing.T) {
 	}
 }
 
+// TestScenario15TwoLocksOfOnePayment: a payer that lost its disk is shown two locks of one payment, of which one was
+// given back and its drop never arrived. The other one is what becomes of the payment.
+func TestScenario15TwoLocksOfOnePayment(t *testing.T) {
+	for first := range 2 { // either friend is tried first: they are looked at in the order of their keys
+		w := NewWorld(15, "a", "b", "c", "d")
+		m := w.Members
+		a, tried, other, d := m[0], m[1+first], m[2-first], m[3]
+		for _, f := range []*Member{tried, other} {
+			w.Befriend(a, f, FST, 100, 100)
+			w.Befriend(f, d, FST, 100, 100)
+		}
+		w.Charge(other, a, 1, 0)
+		i := w.Invoice(d, fst(10), true)
+		fee := money.Amount(10)
+		var id wire.PaymentID
+		w.index.lossy.forget = 1 // it does not hear of the limit
+		w.Must(d, &node.SetLimit{Friend: tried.key, Limit: fst(5)})
+		a.Do(&node.Pay{Invoice: i.URI, MaxFee: &fee, GiveUp: 5000}, nil)
+		w.until("the first way gives the part back", func() bool {
+			k := w.watch.ledger(a.id, tried.id).locks[1]
+			return k != nil && k.cancel
+		})
+		s := w.net.live[pairOf(a, tried)]
+		s.stall[1-s.other(tried)] = true
+		w.Run(1000)
+		for _, v := range a.node.Payments() {
+			raw, _ := wire.ParseID16(v.ID)
+			id = wire.PaymentID(raw)
+		}
+		w.assert(a.Outcome(id).State == node.Held && w.LockOn(a, other) == 11, "the second way: %+v, %d locked", a.Outcome(id), w.LockOn(a, other))
+		a.Crash()
+		a.restore, a.disk, a.config.Restored = true, newDisk(), true
+		a.Start()
+		w.Run(40_000)
+		w.assert(a.Outcome(id).State == node.Held, "after the restore: %+v", a.Outcome(id))
+		w.Must(a, &node.Release{ID: id})
+		w.Run(2000)
+		paid(w, a.Outcome(id))
+		w.assert(d.Balance(FST) == 10 && a.Balance(FST) == -11, "a has %d, d has %d", a.Balance(FST), d.Balance(FST))
+		finish(t, w)
+	}
+}
+
 func TestScenario16ZeroSum(t *testing.T) {
 	w := NewWorld(16, "A", "B", "C", "D", "E", "F")
 	m := w.Members
