@@ -171,7 +171,7 @@ func (n *Node) settle(f *friend, c *Settle) *Error {
 	if err := wire.CleanText(c.Text, wire.MaxText); err != nil {
 		return refusal(wire.BadRequest, "the text: %v", err)
 	}
-	if f.pending || f.lost != whole {
+	if f.pending || f.inDoubt() {
 		return refusal(wire.CatchingUp, "wait until %s has been online", f.name)
 	}
 	if err := f.ch.Add(wire.Add{Kind: wire.AddSettlement, Currency: cur, Amount: c.Amount.Amount, Text: c.Text}); err != nil {

@@ -99,9 +99,12 @@ type outgoing struct {
 	arrived   []byte           // as early, the payee's acknowledgement; not saved
 }
 
+// inDoubt says whether what I know of the channel may be old: I asked for it, or the friend claims so.
+func (f *friend) inDoubt() bool { return f.lost != whole || f.session != nil && f.session.suspect }
+
 // ready says whether promises can be signed to the friend now.
 func (f *friend) ready() bool {
-	return f.session != nil && f.session.heard && !f.session.dead && !f.session.old && f.lost == whole && !f.pending && !f.tentative
+	return f.session != nil && f.session.heard && !f.session.dead && !f.session.old && !f.inDoubt() && !f.pending && !f.tentative
 }
 
 // open says whether new locks may be carried between us.

@@ -23,9 +23,10 @@ const patience = 30_000
 
 // oldCopy: a friend says that it holds newer statements of mine than I do. Its word alone stops only its own
 // channel; when its snapshot proves it with my signature, this is an old copy and every channel is asked for.
+// Nothing of that outlives the session: whoever shows no proof in it has to claim it again in the next.
 func (n *Node) oldCopy(f *friend) {
-	f.session.suspect = f.lost == whole
-	n.ask(f)
+	f.session.suspect, f.session.asked = true, true
+	n.send(f, &wire.Ask{})
 }
 
 // newer says whether a snapshot proves that I have forgotten something.
@@ -60,7 +61,7 @@ func (n *Node) beginRestore() {
 				f.lost = asking
 				n.markFriend(f)
 				if f.session != nil && f.session.heard {
-					f.session.asked = false // of an earlier restore in the same session
+					f.session.asked, f.session.suspect = false, false // of an earlier restore in the same session
 					n.ask(f)
 				}
 			}
@@ -103,7 +104,7 @@ func (n *Node) askOrResume(f *friend, h *wire.Hello) {
 // show answers an Ask.
 func (n *Node) show(f *friend) {
 	s := f.session
-	if s.shown >= maxShown || f.lost == asking || f.tentative {
+	if s.shown >= maxShown || f.lost == asking || s.suspect || f.tentative {
 		return
 	}
 	s.shown++
@@ -115,7 +116,7 @@ func (n *Node) show(f *friend) {
 
 // snapshot adopts what a friend holds of our channel.
 func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
-	if f.lost != asking || !f.session.asked {
+	if !f.session.asked || f.lost != asking && !f.session.suspect {
 		return
 	}
 	ch, err := credit.Adopt(n.suite, n.me, f.id, snap)
@@ -126,8 +127,6 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		err = refusal(wire.BadSequence, "the snapshot is older than what I hold")
 	}
 	if err == nil && f.session.suspect && !newer(ch, f.ch) {
-		f.lost = whole
-		n.markFriend(f)
 		err = refusal(wire.BadSequence, "it said that it holds newer statements of mine, and shows none")
 	}
 	if err != nil {
@@ -147,6 +146,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
 	}
 	if f.session.suspect {
+		f.session.suspect, f.lost = false, asking
 		n.beginDoubt()
 		n.beginRestore()
 	}
@@ -161,6 +161,7 @@ func (n *Node) adopt(f *friend, ch *credit.Channel) {
 	n.forgetLocks(f)
 	f.above = max(f.above, f.ch.Mine.Promise.Epoch)
 	ch.KeepTerms(f.ch)
+	ch.Mine.Next = max(ch.Mine.Next, f.ch.Mine.Next) // lock numbers that I used and the friend never saw are not used again
 	f.ch, f.lost = ch, adopted
 	for _, l := range ch.Theirs.Locks {
 		n.parts[l.Part] = place{f, l.Number}

@@ -282,7 +282,7 @@ func (n *Node) newTerms(f *friend, s wire.Signed) {
 
 // judge accepts a promise, or answers why not.
 func (n *Node) judge(f *friend, u *wire.Update) {
-	if f.lost != whole || f.tentative {
+	if f.inDoubt() || f.tentative {
 		return
 	}
 	step, err := f.ch.Judge(n.suite, u, f.session.floor)

@@ -292,6 +292,48 @@ func TestScenario12ForgedSnapshot(t *testing.T) {
 	}
 }
 
+// TestScenario12RolledBack: a friend claims that it holds newer promises, shows garbage for it or nothing, and in the next
+// session shows an older state that is true. Nothing that was signed is forgotten for that, after a crash neither.
+func TestScenario12RolledBack(t *testing.T) {
+	for _, how := range []string{"garbage", "silence", "crash"} {
+		w, r, l := pairWith(12)
+		l.deafen(r)
+		i := w.Invoice(l, fst(5), true)
+		w.Pay(r, &node.Pay{Invoice: i.URI})
+		w.Run(50)
+		w.assert(w.LockOn(r, l) == 5, "r has locked %d", w.LockOn(r, l))
+		l.liar.edit = func(_ *Member, msg wire.Message) wire.Message {
+			s, ok := msg.(*wire.Snapshot)
+			switch {
+			case !ok:
+				return msg
+			case how == "garbage":
+				return l.liar.bend(s, 5)
+			}
+			return &wire.Refused{}
+		}
+		_, mine := l.newest(r)
+		_, theirs := r.newest(l)
+		theirs.Seq += 5
+		theirs.Hash[0] ^= 1
+		w.net.connect(l, r)
+		w.net.transmit(l, r.id, w.net.live[pairOf(r, l)].number, &wire.Hello{Version: wire.Version, Mine: mine, Held: theirs})
+		w.Run(200)
+		l.liar.edit = nil
+		if how == "crash" {
+			r.Crash()
+			r.Start()
+		}
+		w.net.connect(l, r)
+		w.Run(5000)
+		p, _ := r.newest(l)
+		w.assert(p.Epoch == 0 && w.LockOn(r, l) == 5, "%s: r goes on in epoch %d with %d locked", how, p.Epoch, w.LockOn(r, l))
+		if w.Err() != nil {
+			t.Error(w.Err())
+		}
+	}
+}
+
 // TestScenario12ForgedReceipt: of two receipts no third can be made.
 func TestScenario12ForgedReceipt(t *testing.T) {
 	w := NewWorld(12, "a", "b")
