@@ -120,7 +120,7 @@ func (l *ledger) granted(s wire.Signed, now int64) {
 
 // arrival sees a payee's word that a part is locked to it, unless a liar says it falsely.
 func (x *watch) arrival(from, to *Member, msg *wire.Acknowledge) {
-	if from.liar != nil && x.w.now < from.liar.twisted {
+	if from.liar != nil && !x.w.calm && x.w.now < from.liar.twisted {
 		return
 	}
 	for _, t := range x.ledger(to.id, from.id).all(msg.Number) {

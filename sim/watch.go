@@ -447,8 +447,8 @@ func (x *watch) told(m *Member, t *node.Notice) {
 // holdsLater says whether m has a newer promise of peer on its disk than the marked one.
 func (x *watch) holdsLater(m, peer *Member, ack wire.Mark) bool {
 	record := m.disk.get("channel", peer.key)
-	for n, h := range x.ledger(peer.id, m.id).numbers {
-		if ack.Before(wire.Mark{Epoch: n.epoch, Seq: n.seq}) && bytes.Contains(record, x.bodies[h]) {
+	for h := range x.ledger(peer.id, m.id).told { // a liar has several of one number
+		if p := x.promises[h]; ack.Before(wire.Mark{Epoch: p.Epoch, Seq: p.Seq}) && bytes.Contains(record, x.bodies[h]) {
 			return true
 		}
 	}
