@@ -48,6 +48,10 @@ func (n *Node) carry(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blob,
 	if next != nil && !next.tentative && !next.removed && !next.pending && next != f {
 		p.Next, p.Online, p.Closing = next.ch, next.ready(), !next.open()
 	}
+	if next != nil && next != f && next.forgotten() {
+		in.restored, in.stuck = true, true // I may have carried it on before: relink finds out
+		return
+	}
 	if reason := pay.Carry(&p); reason != nil {
 		n.giveBack(f, l.Number, reason)
 		return

@@ -27,6 +27,7 @@ type friend struct {
 	kept      []byte    // what the friend gave me to keep
 	keptAt    uint64
 	lost      lost
+	claimed   bool   // it said that it holds what I do not know of, and did not take that back; not saved
 	above     uint64 // epochs up to this one may have been used by what I forgot
 	unnamed   bool   // came back after a restore under its own name until I find what I called it; not saved
 	tentative bool   // an unknown key that claims to hold my promise; not saved
@@ -101,6 +102,9 @@ type outgoing struct {
 
 // inDoubt says whether what I know of the channel may be old: I asked for it, or the friend claims so.
 func (f *friend) inDoubt() bool { return f.lost != whole || f.session != nil && f.session.suspect }
+
+// forgotten says whether the friend may hold promises of mine that I do not know of, as far as anyone said.
+func (f *friend) forgotten() bool { return f.lost != whole || f.claimed }
 
 // ready says whether promises can be signed to the friend now.
 func (f *friend) ready() bool {

@@ -267,6 +267,19 @@ func (n *Node) reopen(f *friend, l *credit.TheirLock, in *incoming) error {
 	return nil
 }
 
+// waitAgain has the parts of a friend wait that waited for the word of their next hop.
+func (n *Node) waitAgain(f *friend) {
+	for _, l := range f.ch.Theirs.Locks {
+		in := f.in[l.Number]
+		if in == nil || !in.restored || in.onward.friend != nil || in.mine != nil || f.ch.Cancelled(l.Number) {
+			continue
+		}
+		if b, err := pay.ParseBlob(l.Blob); err == nil && len(b.Hops) > 0 && n.friends[b.Hops[0].Next] != nil {
+			in.stuck, n.friends[b.Hops[0].Next].claimed = true, true
+		}
+	}
+}
+
 func (n *Node) afterLoad() error {
 	for _, f := range n.order {
 		if !f.pending && len(f.ch.Mine.Marks) == 0 {
@@ -278,6 +291,7 @@ func (n *Node) afterLoad() error {
 				out.payment.at = place{f, l.Number}
 			}
 		}
+		n.waitAgain(f)
 	}
 	for _, p := range n.payments {
 		p.catching = p.stage == stageRoute // looked for a way when the node stopped: looks again

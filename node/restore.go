@@ -23,10 +23,26 @@ const patience = 30_000
 
 // oldCopy: a friend says that it holds newer statements of mine than I do. Its word alone stops only its own
 // channel; when its snapshot proves it with my signature, this is an old copy and every channel is asked for.
-// Nothing of that outlives the session: whoever shows no proof in it has to claim it again in the next.
+// Whoever shows no proof in its session has to claim it again in the next.
 func (n *Node) oldCopy(f *friend) {
-	f.session.suspect, f.session.asked = true, true
+	f.session.suspect, f.session.asked, f.claimed = true, true, true
 	n.send(f, &wire.Ask{})
+}
+
+// unclaimed: the friend does not hold more than I know. Parts that waited for its word go on.
+func (n *Node) unclaimed(f *friend) {
+	f.claimed = false
+	if n.self.Waiting {
+		return // endRestore looks after them
+	}
+	for _, g := range n.order {
+		for _, in := range g.in {
+			if in.stuck {
+				n.relink()
+				return
+			}
+		}
+	}
 }
 
 // newer says whether a snapshot proves that I have forgotten something.
@@ -131,6 +147,9 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 	}
 	if err != nil {
 		f.problem = "its snapshot is of no use: " + err.Error()
+		if f.session.suspect {
+			n.unclaimed(f)
+		}
 		n.refuse(f, 0, 0, err)
 		n.hangup(f)
 		n.tellFriend(f)
@@ -146,7 +165,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
 	}
 	if f.session.suspect {
-		f.session.suspect, f.lost = false, asking
+		f.session.suspect, f.claimed, f.lost = false, false, asking
 		n.beginDoubt()
 		n.beginRestore()
 	}
@@ -233,7 +252,7 @@ func (n *Node) endRestore() {
 			resumed = true
 		}
 	}
-	if resumed {
+	if resumed || ended {
 		n.relink()
 	}
 	if ended {
@@ -344,7 +363,7 @@ func (n *Node) relinkIn(f *friend, l *credit.TheirLock, in *incoming) {
 	b, err := pay.ParseBlob(l.Blob)
 	if err == nil && len(b.Hops) > 0 {
 		next := n.friends[b.Hops[0].Next]
-		if in.stuck = next == nil || next.lost != whole || next.ch.AwaitsEpoch(); in.stuck {
+		if in.stuck = next == nil || next.forgotten() || next.ch.AwaitsEpoch(); in.stuck {
 			return
 		}
 		n.giveBack(f, l.Number, &wire.Reason{Code: wire.CatchingUp, Next: next.id, Currency: l.Currency})

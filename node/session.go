@@ -197,6 +197,7 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 		}
 		n.repeat(f)
 		n.propose(f)
+		n.unclaimed(f)
 	}
 	n.touch(f)
 	n.tellFriend(f)

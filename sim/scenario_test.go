@@ -472,6 +472,52 @@ func TestScenario15TwoLocksOfOnePayment(t *testing.T) {
 	}
 }
 
+// TestScenario15CarriedBefore: a mediator runs an old copy and is told again of a part that it has carried on already, just
+// when it learns from the next hop that it has forgotten something. It does not give the part back.
+func TestScenario15CarriedBefore(t *testing.T) {
+	for _, shown := range []bool{true, false} { // what was forgotten is shown in that session, or in the next
+		w := three()
+		a, b, c := w.Members[0], w.Members[1], w.Members[2]
+		copied := b.disk.clone()
+		s := w.net.live[pairOf(a, b)]
+		s.stall[1-s.other(a)] = true // a hears nothing of what b does
+		i := w.Invoice(c, fst(15), true)
+		a.Do(&node.Pay{Invoice: i.URI, MaxFee: new(money.Amount(5)), GiveUp: 5000}, nil)
+		w.Run(500)
+		w.assert(w.LockOn(b, c) == 15, "b has locked %d", w.LockOn(b, c))
+		raw, _ := wire.ParseID16(a.node.Payments()[0].ID)
+		id := wire.PaymentID(raw)
+		b.Crash()
+		w.Run(300)
+		b.restore, b.disk = true, copied
+		w.Cut(a, b, 1000)
+		w.Cut(b, c, 100)
+		b.Start()
+		w.Run(100)
+		w.net.connect(b, c)
+		s = w.net.live[pairOf(b, c)]
+		w.until("b asks", func() bool {
+			return b.node != nil && b.with(c).Online && !b.with(c).Ready && w.now > 0 && s.last[s.other(b)] > w.now+1
+		})
+		s.stall[s.other(b)] = true // c does not hear the question yet
+		w.net.severed[pairOf(a, b)] = 0
+		w.net.connect(a, b)
+		w.Run(100)
+		if shown {
+			s.stall[s.other(b)] = false
+		}
+		w.Run(500)
+		w.net.cut(s)
+		w.Run(5000)
+		w.assert(a.Outcome(id).State == node.Held && w.LockOn(b, c) == 15, "after the restore: %+v, %d locked", a.Outcome(id), w.LockOn(b, c))
+		w.Must(a, &node.Release{ID: id})
+		w.Run(2000)
+		paid(w, a.Outcome(id))
+		w.Expect("paid", FST, -20, 5, 15)
+		finish(t, w)
+	}
+}
+
 func TestScenario16ZeroSum(t *testing.T) {
 	w := NewWorld(16, "A", "B", "C", "D", "E", "F")
 	m := w.Members

@@ -30,6 +30,7 @@ var passing = map[string]string{
 	"Node.due":             "a timer",
 	"Node.stopped":         "of the process",
 	"friend.session":       "sessions end with the process",
+	"friend.claimed":       "said again at the next hello",
 	"friend.proposal":      "sent again at the next hello",
 	"friend.said":          "announced again",
 	"friend.announceDue":   "announced again",
