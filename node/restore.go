@@ -262,7 +262,7 @@ func (n *Node) endRestore() {
 
 // resume begins the new epoch of an adopted channel.
 func (n *Node) resume(f *friend) {
-	f.lost = whole
+	f.lost, f.claimed = whole, false
 	n.markFriend(f)
 	n.startEpoch(f, f.ch.Renewal()) // also where nothing was promised yet: what I signed and forgot has older numbers
 	n.touch(f)

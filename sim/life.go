@@ -297,7 +297,7 @@ func (w *World) quiet() bool {
 			if o.liar != nil {
 				continue
 			}
-			if !v.Ready && v.State != node.Pending && v.State != node.Removed || w.honest() && v.OpenLocks > 0 && !(m.restore && o.restore) {
+			if !v.Ready && v.State != node.Pending && v.State != node.Removed || w.honest() && v.OpenLocks > 0 && !w.forgotten(m, o) {
 				return false
 			}
 		}
