@@ -47,6 +47,14 @@ func (x *watch) said(from, to ident.ID, session uint64, h *wire.Hello) {
 	x.hellos[k] = old
 }
 
+// heard enters that the hello of a session has arrived.
+func (x *watch) heard(from, to ident.ID, session uint64) {
+	k := hello{way{from, to}, session}
+	g := x.hellos[k]
+	g.heard = true
+	x.hellos[k] = g
+}
+
 type hello struct {
 	way
 	session uint64
@@ -55,6 +63,7 @@ type hello struct {
 type greeting struct {
 	mine  wire.Mark
 	terms uint64
+	heard bool
 }
 
 // tellsOf enters how a promise was told. An honest writer cites no older terms than it was told in the session.
@@ -72,6 +81,9 @@ func (x *watch) tellsOf(m *Member, to ident.ID, session uint64, u *wire.Update, 
 	}
 	if m.liar == nil && len(l.told[h]) == 0 {
 		x.restates(m, to, l, p, mark, s.groups)
+	}
+	if m.liar == nil && !theirs.heard {
+		x.w.fail("S12", "%s sends promise %d.%d to %s before it heard the other's hello", m, p.Epoch, p.Seq, to.Short())
 	}
 	l.told[h] = append(l.told[h], s)
 	if _, ok := l.termsAt[h]; !ok {

@@ -138,6 +138,9 @@ func (n *network) deliver(s *session, side int, at int64, data []byte) {
 			n.hangup(m, node.Session{Peer: from.id, Session: s.number})
 			return
 		}
+		if _, ok := msg.(*wire.Hello); ok {
+			n.w.watch.heard(from.id, m.id, s.number)
+		}
 		m.push(node.Received{Peer: from.id, Session: s.number, Message: msg})
 	})
 }
