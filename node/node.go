@@ -258,7 +258,7 @@ func (n *Node) startEpoch(f *friend, less []wire.Less) {
 	epoch := max(f.ch.Mine.Promise.Epoch+1, f.above+1, uint64(n.now/1000))
 	f.ch.StartEpoch(n.suite, epoch, n.now, less)
 	n.saveWhole(f)
-	if f.session != nil {
+	if f.session != nil && f.session.heard { // else the hello brings it
 		n.send(f, f.ch.Since(f.session.sent))
 		f.session.sent = f.ch.MyMark()
 	}
