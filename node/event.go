@@ -197,7 +197,7 @@ type Redeem struct{ Link string }
 type Pay struct {
 	Invoice string        // a link; or
 	To      string        // a friend, a key, or "me"
-	Value   money.Value   // with To; with Quote an Amount of 0 asks how much at most; with Invoice it must agree or be zero
+	Value   money.Value   // with To; with Quote an Amount of 0 asks how much at most; with Invoice it must agree or be the zero Value
 	MaxFee  *money.Amount // nil: a fee above 0 needs consent
 	Route   []string      // friends or keys after the payer, payee included; empty: find one
 	GiveUp  int64         // milliseconds until no other route is tried

@@ -155,7 +155,7 @@ func (n *Node) payInvoice(p *payment, cmd *Pay) *Error {
 	if cmd.Value.Currency != "" && cmd.Value.Currency != i.Currency {
 		return refusal(wire.WrongCurrency, "the invoice is in %s, not in %s", i.Currency, cmd.Value.Currency)
 	}
-	if cmd.Value.Amount != 0 && cmd.Value.Amount != i.Amount {
+	if cmd.Value != (money.Value{}) && cmd.Value.Amount != i.Amount {
 		return refusal(wire.WrongAmount, "the invoice asks for %s, not %s", money.Value{Amount: i.Amount, Currency: i.Currency}, cmd.Value)
 	}
 	if n.now/1000 >= i.Expires {

@@ -95,9 +95,9 @@ func (o *paymentOrder) command() (*node.Pay, error) {
 	return c, nil
 }
 
-// valueOf is what a payment pays: the amount it names, else that of its invoice.
+// valueOf is what a payment pays: that of its invoice, whatever else it names, or the amount it names.
 func valueOf(c *node.Pay) (money.Value, error) {
-	if c.Invoice == "" || c.Value.Currency != "" {
+	if c.Invoice == "" {
 		return c.Value, nil
 	}
 	_, i, err := c.Asked()
@@ -110,12 +110,16 @@ func valueOf(c *node.Pay) (money.Value, error) {
 // mostCost is the most that a payment may cost, fee included.
 func mostCost(c *node.Pay) (money.Value, error) {
 	v, err := valueOf(c)
-	if err != nil || c.MaxFee == nil {
+	if err != nil {
 		return v, err
 	}
-	sum, ok := v.Amount.Add(*c.MaxFee)
-	if v.Amount < 0 || *c.MaxFee < 0 || !ok {
-		return v, problem(http.StatusUnprocessableEntity, wire.WrongAmount, "an amount of %s with a fee of at most %d minor units is no payment", v, *c.MaxFee)
+	var fee money.Amount
+	if c.MaxFee != nil {
+		fee = *c.MaxFee
+	}
+	sum, ok := v.Amount.Add(fee)
+	if v.Amount <= 0 || fee < 0 || !ok {
+		return v, problem(http.StatusUnprocessableEntity, wire.WrongAmount, "an amount of %s with a fee of at most %d minor units is no payment", v, fee)
 	}
 	return money.Value{Amount: sum, Currency: v.Currency}, nil
 }
@@ -143,19 +147,27 @@ func (s *Server) pay(ctx context.Context, in *struct {
 // limit makes a request of a token with pay scopes set aside what it may cost.
 func (t *Tokens) limit(r *run.Request, k *token, c *node.Pay, cost money.Value) {
 	var h *hold
+	_, id, _ := node.PriorKey(c)
 	r.Admit = func(n *node.Node) error {
-		if _, id, ok := node.PriorKey(c); ok {
-			if raw, err := wire.ParseID16(id); err == nil {
-				if _, live := n.Payment(raw); live {
-					return t.again(k, id)
-				}
+		if by := t.asking[id]; by != nil && id != "" { // in this very batch, or while a way is sought
+			return busyUnless(by == k)
+		}
+		if raw, err := wire.ParseID16(id); err == nil {
+			if _, live := n.Payment(raw); live {
+				by := t.holds[id]
+				return busyUnless(by != nil && by.token == k)
 			}
 		}
 		var err error
-		h, err = t.reserve(k, cost, time.Now())
+		if h, err = t.reserve(k, cost, time.Now()); err == nil && id != "" {
+			t.asking[id] = k
+		}
 		return err
 	}
 	r.Save = func(value any, refusal *node.Error) []node.Record {
+		if h != nil {
+			delete(t.asking, id)
+		}
 		if h == nil {
 			return nil
 		}
@@ -167,10 +179,10 @@ func (t *Tokens) limit(r *run.Request, k *token, c *node.Pay, cost money.Value) 
 	}
 }
 
-// again admits a second payment of an invoice that is being paid only for the token that
+// busyUnless admits a second payment of an invoice that is being paid only for the token that
 // pays it: the node answers with the payment under way, for which enough is set aside.
-func (t *Tokens) again(k *token, id string) error {
-	if h := t.holds[id]; h != nil && h.token == k {
+func busyUnless(own bool) error {
+	if own {
 		return nil
 	}
 	return problem(http.StatusConflict, wire.InvoiceBusy, "this invoice is being paid already, and not by this token")

@@ -91,6 +91,9 @@ func (t *Tokens) loadHolds() error {
 
 // reserve sets aside what a payment may cost at most, or says what is in the way.
 func (t *Tokens) reserve(k *token, cost money.Value, now time.Time) (*hold, error) {
+	if cost.Amount <= 0 {
+		panic(fmt.Sprintf("api: set aside %s", cost)) // would make room for others
+	}
 	if k.revoked {
 		return nil, problem(http.StatusUnauthorized, wire.NotAllowed, "this token was revoked")
 	}

@@ -20,7 +20,7 @@ import (
 // The kinds of record that the API keeps beside node.KindToken.
 const (
 	kindSpent = "token-spent" // key: token id / place of the limit; what was paid in its period
-	kindHold  = "token-hold"  // key: payment id, or request/… before it is known; what is set aside
+	kindHold  = "token-hold"  // key: payment id; what is set aside
 	kindOwn   = "token-own"   // key: payment or invoice id; the token that made it
 )
 
@@ -47,7 +47,8 @@ type Tokens struct {
 	byHash map[[32]byte]*token
 	byID   map[string]*token
 
-	holds map[string]*hold // by payment id; the loop's goroutine only
+	holds  map[string]*hold  // by payment id; the loop's goroutine only
+	asking map[string]*token // who asked to pay an invoice and has no outcome yet, by its id; likewise
 }
 
 // token is one token. Its accounts belong to the loop's goroutine.
@@ -69,11 +70,11 @@ type savedToken struct {
 	Created int64    `json:"created"`
 }
 
-// OpenTokens reads what the store has. It also settles what a crash left open: what
-// was set aside for a payment that never got its id stays spent.
+// OpenTokens reads what the store has. It also settles what a crash left open: payments that ended
+// in the last transaction before it.
 func OpenTokens(s Store) (*Tokens, error) {
 	t := &Tokens{
-		store: s, byHash: map[[32]byte]*token{}, byID: map[string]*token{}, holds: map[string]*hold{},
+		store: s, byHash: map[[32]byte]*token{}, byID: map[string]*token{}, holds: map[string]*hold{}, asking: map[string]*token{},
 	}
 	for r, err := range s.Load(node.KindToken) {
 		if err == nil {

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -305,6 +307,107 @@ func TestCrashWithoutAnOutcome(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	spent(t, ana, token.ID, 3_00)
+}
+
+// TestAmountsThatAreNone: an invoice costs what it says, and an amount that is none makes no room.
+func TestAmountsThatAreNone(t *testing.T) {
+	ana, ben := start(t, "ana", 1), start(t, "ben", 2)
+	befriend(ana, ben, 50_00)
+	pay, token := ana.with("pay=1EUR")
+	o := order(ben.invoice(40_00))
+	for _, a := range []money.Amount{0, 1, -40_00} {
+		o.Amount = ptr(value(a))
+		_, err := pay.Pay(ana.ctx(), "", o)
+		refusedAs(t, err, 403, wire.AllowanceSpent)
+	}
+	o.Amount = ptr(value(0))
+	if _, err := ana.Pay(ana.ctx(), "", o); err == nil {
+		t.Error("the owner paid an invoice of 40.00 with an amount of 0")
+	}
+	for _, a := range []money.Amount{0, -30_00} {
+		_, err := pay.Pay(ana.ctx(), "", Order{To: "ben", Amount: ptr(value(a))})
+		refusedAs(t, err, 422, wire.WrongAmount)
+	}
+	spent(t, ana, token.ID, 0)
+	if b := balance(ana, "ben"); b != 0 {
+		t.Errorf("balance %d", b)
+	}
+}
+
+// hold keeps the loop from its work until the function it returns is called, so that what comes meanwhile is one batch.
+func (p *person) hold() (release func()) {
+	within, on := make(chan struct{}), make(chan struct{})
+	go p.loop.View(context.Background(), func(*node.Node) { close(within); <-on })
+	<-within
+	return func() { close(on) }
+}
+
+// TestLeavesAndAsksAgain: a caller who leaves before there is an outcome and comes back with the same key has paid once.
+func TestLeavesAndAsksAgain(t *testing.T) {
+	ana, ben := start(t, "ana", 1), start(t, "ben", 2)
+	befriend(ana, ben, 50_00)
+	release := ana.hold()
+	ctx, leave := context.WithCancel(ana.ctx())
+	left := make(chan error, 1)
+	o := Order{To: "ben", Amount: ptr(value(1_00))}
+	go func() {
+		_, err := ana.Pay(ctx, "key", o)
+		left <- err
+	}()
+	a := &ana.server.tokens.answers
+	asked := func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return len(a.known) == 1
+	}
+	for !asked() && ana.ctx().Err() == nil {
+		runtime.Gosched() // the loop stands still, so no event will tell
+	}
+	leave()
+	if err := <-left; err == nil {
+		t.Fatal("an answer from a loop that stands still")
+	}
+	second := make(chan *node.PaymentView, 1)
+	go func() { second <- must(ana.Pay(ana.ctx(), "key", o))(t) }()
+	release()
+	<-second
+	if l, _, err := ana.Payments(ana.ctx(), Page{}); err != nil || len(l) != 1 {
+		t.Errorf("paid %d times with one key (%v)", len(l), err)
+	}
+}
+
+// TestTwoTokensOneInvoice: of two tokens that pay one invoice at once one does, and only its account is charged.
+func TestTwoTokensOneInvoice(t *testing.T) {
+	ana, ben := start(t, "ana", 1), start(t, "ben", 2)
+	befriend(ana, ben, 50_00)
+	one, first := ana.with("pay=5EUR")
+	two, second := ana.with("pay=5EUR")
+	inv := must(ben.CreateInvoice(ben.ctx(), Ask{Amount: value(2_00), Hold: true}))(t)
+	release := ana.hold()
+	type answer struct {
+		p   *node.PaymentView
+		err error
+	}
+	answers := make(chan answer, 2)
+	for _, c := range []*Client{one, two} {
+		go func() {
+			p, err := c.Pay(ana.ctx(), "", order(inv))
+			answers <- answer{p, err}
+		}()
+	}
+	release()
+	var paid *node.PaymentView
+	for range 2 {
+		if a := <-answers; a.err == nil && paid == nil {
+			paid = a.p
+		} else {
+			refusedAs(t, a.err, 409, wire.InvoiceBusy)
+		}
+	}
+	must(ana.CancelPayment(ana.ctx(), paid.ID))(t)
+	ana.until("the cancel", func() bool { return must(ana.Payment(ana.ctx(), paid.ID, 0))(t).State == node.Returned })
+	spent(t, ana, first.ID, 0)
+	spent(t, ana, second.ID, 0)
 }
 
 // TestRouteFromTheIndex: the node answers such a payment only in a later Step; what was set

@@ -70,7 +70,8 @@ func (l *Loop) Do(ctx context.Context, c node.Command) (any, error) {
 }
 
 // Exec is Do with what goes with a command. After ctx or Wait ended, a payment that
-// is still waiting is answered as it is then.
+// is still waiting is answered as it is then. A Request with Save is waited for until it
+// has an outcome, also when ctx has ended: whoever adds records must know of it.
 func (l *Loop) Exec(ctx context.Context, r Request) (any, error) {
 	j := &job{request: r, out: make(chan outcome, 1)}
 	if !l.put(input{job: j}) {
@@ -87,7 +88,7 @@ func (l *Loop) Exec(ctx context.Context, r Request) (any, error) {
 		return o.value, o.err
 	case <-late:
 	case <-ctx.Done():
-		if r.Wait <= 0 {
+		if r.Wait <= 0 && r.Save == nil {
 			return nil, ctx.Err()
 		}
 	case <-l.ended:
@@ -138,12 +139,6 @@ func (l *Loop) View(ctx context.Context, look func(*node.Node)) error {
 
 // admit makes a job ready for the next Step, or answers it: then its id stays 0.
 func (l *Loop) admit(j *job) {
-	if admit := j.request.Admit; admit != nil {
-		if err := admit(l.node); err != nil {
-			j.done(nil, err)
-			return
-		}
-	}
 	if p, ok := j.request.Command.(*node.Pay); ok {
 		if kind, key, ok := node.PriorKey(p); ok {
 			prior, found, err := l.opt.Store.Get(kind, key)
@@ -154,6 +149,12 @@ func (l *Loop) admit(j *job) {
 			if p.Prior = nil; found {
 				p.Prior = prior
 			}
+		}
+	}
+	if admit := j.request.Admit; admit != nil { // last: what it sets aside is given back by Save
+		if err := admit(l.node); err != nil {
+			j.done(nil, err)
+			return
 		}
 	}
 	l.desk.take(j)
