@@ -114,6 +114,7 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	n.save()
 	n.tellFriends()
 	n.tellPayments()
+	clear(n.suite.good)
 	for _, w := range n.wakes {
 		if n.fx.Wake == 0 || w < n.fx.Wake {
 			n.fx.Wake = w

@@ -32,7 +32,6 @@ const minTogether = 3
 // verifyAll verifies together what this Step's events are about to have verified. Where one of them is
 // false nothing is known, and each is verified in its turn.
 func (n *Node) verifyAll(events []Event) {
-	clear(n.suite.good)
 	if len(events) < minTogether {
 		return
 	}
@@ -63,6 +62,9 @@ func (n *Node) signatureIn(e Event) (ident.Check, bool) {
 	case Received:
 		switch m := e.Message.(type) {
 		case *wire.Update:
+			if f := n.friends[e.Peer]; f == nil || f.session == nil || f.session.number != e.Session || !f.session.heard || !f.ready() {
+				break // not looked at, or not now: nobody's junk may spoil the batch
+			}
 			return ident.Check{ID: e.Peer, Tag: wire.TagPromise, Msg: m.Promise.Body, Sig: m.Promise.Sig}, true
 		case *wire.Acknowledge:
 			if p := n.lockedBy(e.Peer, m.Number); p != nil && p.stage == stageLocked {
