@@ -16,7 +16,9 @@
 // Moves are queued ([Channel.Lock], [Channel.Fulfil], [Channel.Drop],
 // [Channel.Cancel], [Channel.Add]) and become part of the next promise
 // ([Channel.Sign]): many moves, one signature. [Channel.Since] tells a reader who
-// holds an older promise all moves since.
+// holds an older promise all moves since. [Channel.Pending] says when there is something
+// to sign; a friend who acknowledges nothing is soon signed nothing more, so what is
+// remembered has a bound.
 //
 // # Judging
 //
@@ -113,7 +115,8 @@ type Their struct {
 	Answer  bool         // it carried moves and I have not signed an ack yet
 }
 
-// MyTerms is one version of my terms; versions older than those my friend cites are forgotten.
+// MyTerms is one version of my terms; those that can decide about no limit any more are forgotten. What was put
+// together of several versions has no signature (see keepTerms).
 type MyTerms struct {
 	Signed wire.Signed
 	Terms  wire.Terms

@@ -207,6 +207,9 @@ func (c *Channel) judgeLess(p *wire.Promise) error {
 	if len(p.Start.Less) > 0 && !smaller(p.From, p.To) {
 		return refuse(wire.BadMove, "a renewal is begun by the side with the smaller key")
 	}
+	if i := slices.IndexFunc(c.Mine.Marks, func(m OwnMark) bool { return m.Mark == p.Ack }); len(p.Start.Less) > 0 && c.unheard(i) >= 2*MaxUnacknowledged {
+		return refuse(wire.BadAck, "a renewal that leaves %d promises of mine unacknowledged cannot be answered", c.unheard(i))
+	}
 	for _, l := range p.Start.Less {
 		if l.Amount > c.Theirs.Promise.Line(l.Currency).Owed || l.Amount > c.Mine.Promise.Line(l.Currency).Owed {
 			return refuse(wire.BadMove, "a renewal subtracts %d %s, more than one side owes", l.Amount, l.Currency)
@@ -277,6 +280,7 @@ func (c *Channel) KeepTerms(earlier *Channel) {
 			c.MyTerms = append(c.MyTerms, t)
 		}
 	}
+	c.keepTerms()
 	if earlier.TheirTerms.Number > c.TheirTerms.Number {
 		c.TheirSigned, c.TheirTerms = earlier.TheirSigned, earlier.TheirTerms
 	}

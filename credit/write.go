@@ -3,6 +3,7 @@ package credit
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"kula/ident"
 	"kula/money"
@@ -24,7 +25,52 @@ func (c *Channel) SetTerms(suite ident.Suite, lines []wire.TermsLine, closing bo
 	t := wire.Terms{From: c.Me, To: c.Friend, Number: max(c.Granted().Number, c.TermsAbove) + 1, Closing: closing, Lines: lines}
 	signed := wire.Sign(suite, wire.TagTerms, &t)
 	c.MyTerms = append(c.MyTerms, MyTerms{signed, t})
+	c.keepTerms()
 	return signed
+}
+
+// maxTerms is how many of my terms are kept, the newest included. More are uncited at a time only where limits are
+// lowered again and again; every save writes them all.
+const maxTerms = 16
+
+// keepTerms forgets those of my terms that cannot decide about a limit any more (spec C-20). Terms count as long as my
+// friend's promise cites none above them, so those count nothing of which later ones grant as much in every currency.
+// If too many are left, the two oldest become one: the number of the later, the higher limits of both. So my
+// friend may write up to what it could as well by citing neither.
+func (c *Channel) keepTerms() {
+	kept := c.MyTerms[:0:0]
+	for i, t := range c.MyTerms {
+		if !slices.ContainsFunc(c.MyTerms[i+1:], func(later MyTerms) bool { return grantsAll(&later.Terms, &t.Terms) }) {
+			kept = append(kept, t)
+		}
+	}
+	for len(kept) > maxTerms {
+		kept[1] = together(&kept[0].Terms, kept[1].Terms)
+		kept = kept[1:]
+	}
+	c.MyTerms = kept
+}
+
+// grantsAll says whether t lets the friend owe at least what o does, in every currency.
+func grantsAll(t, o *wire.Terms) bool {
+	return !slices.ContainsFunc(o.Lines, func(l wire.TermsLine) bool { return t.Line(l.Currency).Limit < l.Limit })
+}
+
+// together is what two versions of my terms grant at most. Nobody signs it: it is only for judging and never sent.
+func together(earlier *wire.Terms, later wire.Terms) MyTerms {
+	later.Lines = slices.Clone(later.Lines)
+	for _, l := range earlier.Lines {
+		i, found := slices.BinarySearchFunc(later.Lines, l.Currency, func(o wire.TermsLine, cur money.Currency) int {
+			return strings.Compare(string(o.Currency), string(cur))
+		})
+		switch {
+		case found:
+			later.Lines[i].Limit = max(later.Lines[i].Limit, l.Limit)
+		case len(later.Lines) < wire.MaxLines:
+			later.Lines = slices.Insert(later.Lines, i, l)
+		}
+	}
+	return MyTerms{wire.Signed{Body: wire.Marshal(&later)}, later}
 }
 
 // AcceptTerms takes my friend's newer terms; older ones are ignored. It reports whether they are new.
@@ -140,14 +186,45 @@ func (c *Channel) Add(a wire.Add) error {
 	return nil
 }
 
+// MaxUnacknowledged is how many promises of mine may be without my friend's acknowledgement before moves wait: as many
+// as an update tells one by one. Each is kept, and written with every save of the channel. Up to twice as
+// many there may be where my friend waits for a word of mine: it is never both who wait.
+const MaxUnacknowledged = wire.MaxGroups
+
+// acknowledgeEvery is from how many promises of my friend's on they are acknowledged in any case, also those that
+// only acknowledge: half of what it may have open, so that it hears from me before it has to wait.
+const acknowledgeEvery = MaxUnacknowledged / 2
+
 // Pending says whether there is something to sign: a queued move, or a promise of my friend's that needs an answer.
 // While my new epoch is not acknowledged the only thing to sign is an answer to my friend's own new epoch: both
-// sides may have begun one, and each waits for the other's word.
+// sides may have begun one, and each waits for the other's word. The same goes while too much of mine is not
+// acknowledged: then only what my friend waits for is signed (spec C-28).
 func (c *Channel) Pending() bool {
-	if c.AwaitsEpoch() {
+	switch open := c.unheard(0); {
+	case open >= 2*MaxUnacknowledged:
+		return false
+	case c.AwaitsEpoch():
 		return c.crossed()
+	case open >= MaxUnacknowledged:
+		return c.awaited()
 	}
-	return c.Theirs.Answer || !c.holdsBack() && c.queued()
+	return c.awaited() || c.Theirs.Answer || !c.holdsBack() && c.queued()
+}
+
+// Full says whether I may sign nothing at all before my friend acknowledges something.
+func (c *Channel) Full() bool { return c.unheard(0) >= 2*MaxUnacknowledged }
+
+// unheard is how many promises of mine are not acknowledged once Marks[i] is.
+func (c *Channel) unheard(i int) int { return len(c.Mine.Marks) - 1 - i }
+
+// awaited says whether my friend may sign no moves before I acknowledge: it began an epoch, or soon has too many
+// promises open.
+func (c *Channel) awaited() bool {
+	held, acked := c.HeldMark(), c.Mine.Promise.Ack
+	if held.Epoch != acked.Epoch {
+		return c.Theirs.Answer
+	}
+	return held.Seq >= acked.Seq+acknowledgeEvery
 }
 
 // crossed says whether both sides began a new epoch and I owe an answer to my friend's.

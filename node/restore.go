@@ -107,7 +107,7 @@ func (n *Node) askOrResume(f *friend, h *wire.Hello) {
 		n.markFriend(f)
 		return
 	}
-	if h.Restored && !f.tentative && !f.ch.MyMark().Before(h.Held) && !f.ch.HeldMark().Before(h.Mine) {
+	if h.Restored && !f.tentative && !f.ch.Full() && !f.ch.MyMark().Before(h.Held) && !f.ch.HeldMark().Before(h.Mine) {
 		f.lost = adopted // it was restored too and holds nothing newer: what I have is the best there is
 		n.markFriend(f)
 		return

@@ -7,7 +7,7 @@
 //	int… below 0                    major type 1, in its shortest form
 //	[]byte, [N]byte                 byte string (of exactly N bytes)
 //	string                          text string of valid UTF-8
-//	[]T                             array, of at most MaxElements
+//	[]T                             array, of at most MaxElements; a longer one panics
 //	struct                          array of its fields in order; the blank ones are left out
 //	*T                              T, or null for nil
 //	bool                            false or true
@@ -109,6 +109,9 @@ func sliceOf(t reflect.Type) *codec {
 	return &codec{
 		write: func(b []byte, v reflect.Value) []byte {
 			n := v.Len()
+			if n > MaxElements {
+				panic(fmt.Sprintf("cbor: an array of %d, at most %d: nobody would read it", n, MaxElements))
+			}
 			b = appendHead(b, majorArray, uint64(n))
 			for i := range n {
 				b = elem.write(b, v.Index(i))

@@ -194,6 +194,20 @@ func TestTypesWithoutSpelling(t *testing.T) {
 	}
 }
 
+// What nobody would read is not written either.
+func TestTooLongAnArray(t *testing.T) {
+	var back []uint64
+	if err := cbor.Unmarshal(cbor.Marshal(make([]uint64, cbor.MaxElements)), &back); err != nil || len(back) != cbor.MaxElements {
+		t.Fatalf("%d elements, %v", len(back), err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an array was written that is refused when read")
+		}
+	}()
+	cbor.Marshal(make([]uint64, cbor.MaxElements+1))
+}
+
 // BenchmarkLibrary and BenchmarkCBOR do the same work: write a usual value, and read it strictly.
 func BenchmarkLibrary(b *testing.B) {
 	write, read := writer(b), reader(b)
