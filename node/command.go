@@ -236,7 +236,9 @@ func (n *Node) remove(f *friend, withDebt bool) *Error {
 		}
 		return refusal(wire.StillOwed, "%s. Settle it first, or remove with --with-debt: the proofs are kept", joinAnd(figures))
 	}
-	if f.pending {
+	pending := f.pending
+	f.pending, f.token, f.wanted = false, nil, nil // the invitation is not to bring it back
+	if pending && f.unused() {
 		n.dropFriend(f)
 		n.markFriend(f)
 		n.markChannel(f)

@@ -143,6 +143,11 @@ func (f *friend) idle() bool {
 	return true
 }
 
+// unused says whether nothing is lost with the record of the friend: neither side has heard of a statement of the other's.
+func (f *friend) unused() bool {
+	return f.ch.MyMark().Seq == 0 && f.ch.HeldMark().Seq == 0 && f.ch.TheirSigned.None() && len(f.in)+len(f.out)+len(f.ch.Mine.Adds) == 0 && f.lost == whole
+}
+
 func (n *Node) newFriend(id ident.ID) *friend {
 	return &friend{
 		id: id, key: id.String(), ch: credit.New(n.me, id),

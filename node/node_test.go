@@ -18,6 +18,7 @@ type world struct {
 	index *route.Graph
 	reply map[uint64]Reply
 	next  uint64
+	disks map[*Node]*shelf // of whom it is to be kept
 }
 type Out2 struct {
 	from ident.ID
@@ -41,6 +42,9 @@ func (w *world) step(n *Node, events ...Event) {
 	var e [32]byte
 	e[0], e[1] = byte(w.now), byte(w.now>>8)
 	fx := n.Step(w.now, e, events...)
+	if d := w.disks[n]; d != nil {
+		d.put(fx.Save)
+	}
 	for _, o := range append(append([]Out{}, fx.Pass...), fx.Send...) {
 		w.queue = append(w.queue, Out2{n.ID(), o})
 	}
