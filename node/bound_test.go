@@ -153,3 +153,56 @@ func TestFriendRestoredAgainAndAgain(t *testing.T) {
 	}
 	p.load()
 }
+
+// C-20: a promise above the limit is judged again when that may have changed, and not in every Step.
+func TestOverLimitJudgedOnce(t *testing.T) {
+	p := befriended(t)
+	f := p.n.friends[p.key.ID()]
+	commands := uint64(1)
+	do := func(c Command) {
+		commands++
+		p.step(Do{commands, c})
+	}
+	judged := func(what string, want int, run func()) {
+		t.Helper()
+		before := *p.alone
+		if run(); *p.alone-before != want {
+			t.Errorf("%s: %d signatures were verified, expected %d", what, *p.alone-before, want)
+		}
+	}
+	limit := func(amount money.Amount) {
+		do(&SetLimit{Friend: "Ben", Limit: money.Value{Amount: amount, Currency: fst}})
+		if fresh, err := p.ch.AcceptTerms(p.key, f.ch.MyTerms[len(f.ch.MyTerms)-1].Signed); !fresh || err != nil {
+			t.Fatal(err)
+		}
+	}
+	add := func(amount money.Amount) Event {
+		if err := p.ch.Add(wire.Add{Kind: wire.AddCorrection, Currency: fst, Amount: amount}); err != nil {
+			t.Fatal(err)
+		}
+		base := p.ch.MyMark()
+		p.ch.Sign(p.key, p.now)
+		return p.says(p.ch.Since(base))
+	}
+	limit(50)
+	judged("a promise within the limit", 1, func() { p.step(add(30)) })
+	p.ch.TheirTerms.Lines = []wire.TermsLine{{Currency: fst, Limit: 100_000}} // the friend cheats
+	judged("one above it", 1, func() { p.step(add(40)) })
+	judged("Steps in which nothing changes", 0, func() {
+		for range 20 {
+			p.step(Tick{})
+		}
+	})
+	judged("my limit is another one", 1, func() { do(&SetLimit{Friend: "Ben", Limit: money.Value{Amount: 60, Currency: fst}}) })
+	judged("and then stays", 0, func() { p.step(Tick{}) })
+	if f.session.unaccepted == nil {
+		t.Fatal("what is above the limit is not kept")
+	}
+	judged("my debt grows", 1, func() { do(&Settle{Friend: "Ben", Amount: money.Value{Amount: 10, Currency: fst}}) })
+	if f.session.unaccepted != nil || f.ch.HeldMark() != p.ch.MyMark() {
+		t.Error("there is room for the promise, and it was not accepted")
+	}
+	if f.ch.Pending() {
+		t.Error("it was not acknowledged in the same Step")
+	}
+}

@@ -99,6 +99,7 @@ func (n *Node) setTerms(f *friend, change func([]wire.TermsLine) []wire.TermsLin
 	}
 	f.ch.TermsAbove = uint64(n.self.Restored / 1000)
 	signed := f.ch.SetTerms(n.suite, lines, f.closing)
+	n.room(f)
 	n.markChannel(f)
 	n.touch(f)
 	if f.session != nil && f.session.heard {

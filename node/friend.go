@@ -68,7 +68,8 @@ type session struct {
 	suspect    bool         // it claims to hold what I do not know of, and has not shown it
 	asked      bool         // I asked for a snapshot
 	shown      int          // snapshots I sent
-	unaccepted *wire.Update // above the limit; judged again when that may have changed
+	unaccepted *wire.Update // above the limit
+	again      bool         // what is unaccepted is to be judged again: there may be room now
 	dead       bool
 }
 

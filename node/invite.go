@@ -102,6 +102,7 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 		return nil, refusal(wire.BadRequest, "%d currencies with one friend, at most %d", len(lines), wire.MaxLines)
 	}
 	f.ch.SetTerms(n.suite, lines, false)
+	n.room(f)
 	n.markFriend(f)
 	n.markChannel(f)
 	n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
@@ -145,6 +146,7 @@ func (n *Node) grant(f *friend, v *invitation) {
 	}
 	f.removed, f.closing, f.pending = false, false, false
 	f.ch.SetTerms(n.suite, lines, false)
+	n.room(f)
 	v.UsedBy = f.id[:]
 	n.markInvitation(v.Token)
 	n.markFriend(f)

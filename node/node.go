@@ -108,6 +108,9 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	n.endRestore()
 	n.retryUnaccepted()
 	n.sign()
+	for n.retryUnaccepted() { // signing made room
+		n.sign()
+	}
 	if !n.stopped {
 		n.announce()
 	}
@@ -226,6 +229,9 @@ func (n *Node) signOne(f *friend) {
 	for _, a := range s.Adds {
 		n.bookAdd(f, &a, -a.Amount)
 	}
+	if len(s.Fulfilled)+len(s.Adds) > 0 {
+		n.room(f)
+	}
 	n.signed(f)
 	n.send(f, f.ch.Since(f.session.sent))
 	f.session.sent = f.ch.MyMark()
@@ -258,6 +264,7 @@ func (n *Node) signed(f *friend) {
 func (n *Node) startEpoch(f *friend, less []wire.Less) {
 	epoch := max(f.ch.Mine.Promise.Epoch+1, f.above+1, uint64(n.now/1000))
 	f.ch.StartEpoch(n.suite, epoch, n.now, less)
+	n.room(f)
 	n.saveWhole(f)
 	if f.session != nil && f.session.heard { // else the hello brings it
 		n.send(f, f.ch.Since(f.session.sent))
@@ -265,14 +272,24 @@ func (n *Node) startEpoch(f *friend, less []wire.Less) {
 	}
 }
 
-// retryUnaccepted judges promises above the limit again: my limit or my debt may have grown.
-func (n *Node) retryUnaccepted() {
+// room says that a promise above the limit is to be judged again: my limit or my debt may have grown. One of 1,000 locks
+// takes milliseconds, so it is not done without a reason.
+func (n *Node) room(f *friend) {
+	if f.session != nil {
+		f.session.again = f.session.unaccepted != nil
+	}
+}
+
+// retryUnaccepted judges promises again for which there may be room now, and says whether there were any.
+func (n *Node) retryUnaccepted() (judged bool) {
 	for _, f := range n.order {
-		if f.session == nil || f.session.unaccepted == nil {
+		if f.session == nil || !f.session.again {
 			continue
 		}
+		judged = true
 		u := f.session.unaccepted
-		f.session.unaccepted = nil
+		f.session.unaccepted, f.session.again = nil, false
 		n.judge(f, u)
 	}
+	return judged
 }
