@@ -281,14 +281,26 @@ func (n *Node) identity(ref string) (ident.ID, *Error) {
 // maxKeys bounds the keys that need not be read again: 200 bytes each.
 const maxKeys = 1024
 
-// known is every currency that some channel of mine has.
+// known is every currency that some channel of mine has. Where I use one of a code (grant it, owe it or am owed in it),
+// others of that code are left out that only a friend has named: it must not make "EUR" ambiguous for me.
 func (n *Node) known() []money.Currency {
-	var list []money.Currency
+	var used, named []money.Currency
 	for _, f := range n.order {
-		list = append(list, f.ch.Currencies()...)
+		for _, cur := range f.ch.Currencies() {
+			if fig := f.ch.Figures(cur); fig.LimitGranted > 0 || fig.IOwe > 0 || fig.TheyOwe > 0 || fig.LockedByMe+fig.LockedByThem > 0 {
+				used = append(used, cur)
+			} else {
+				named = append(named, cur)
+			}
+		}
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	for _, cur := range named {
+		if !slices.ContainsFunc(used, func(u money.Currency) bool { return u.Code() == cur.Code() }) {
+			used = append(used, cur)
+		}
+	}
+	slices.Sort(used)
+	return slices.Compact(used)
 }
 
 // Currencies is every currency that the node knows, ascending.

@@ -86,7 +86,7 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) (*pay.Route, *wi
 	if answer == nil {
 		no := n.bestBlocked(p)
 		if no == nil || n.friends[p.payee] == nil {
-			no = &wire.Reason{Code: wire.IndexUnreachable, At: n.me, Next: p.payee, Currency: p.value.Currency, Text: a.Problem}
+			no = n.unreachable(p, a)
 		}
 		return nil, no
 	}
@@ -157,7 +157,7 @@ func (n *Node) quote(id uint64, p *payment) {
 		if no != nil {
 			q.Reason = n.reasonView(no, p)
 		}
-		n.most(p, func(up money.Amount) {
+		n.most(p, func(up money.Amount, _ *wire.Reason) {
 			q.UpTo = &money.Value{Amount: max(up, 0), Currency: p.value.Currency}
 			if q.Possible && q.UpTo.Amount < p.value.Amount {
 				q.UpTo.Amount = p.value.Amount
@@ -174,14 +174,15 @@ func (n *Node) noQuote(id uint64, p *payment, why *wire.Reason) {
 }
 
 func (n *Node) quoteMost(id uint64, p *payment) {
-	n.most(p, func(up money.Amount) {
+	n.most(p, func(up money.Amount, no *wire.Reason) {
 		q := &QuoteView{
 			Possible: up > 0, UpTo: &money.Value{Amount: up, Currency: p.value.Currency},
 			Amount: money.Value{Amount: up, Currency: p.value.Currency}, Fee: money.Value{Currency: p.value.Currency}, Parts: []PartView{},
 		}
 		if up == 0 {
 			p.value.Amount = 1
-			q.Reason = n.reasonView(orElse(n.bestBlocked(p), &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency}), p)
+			no = orElse(no, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency})
+			q.Reason = n.reasonView(orElse(n.bestBlocked(p), no), p)
 			n.reply(id, q, nil)
 			return
 		}
@@ -196,8 +197,9 @@ func (n *Node) quoteMost(id uint64, p *payment) {
 	})
 }
 
-// most finds the largest amount that one route can carry to the payee: straight, or by asking an index.
-func (n *Node) most(p *payment, then func(money.Amount)) {
+// most finds the largest amount that one route can carry to the payee: straight, or by asking an index. The reason is
+// why none could be asked.
+func (n *Node) most(p *payment, then func(money.Amount, *wire.Reason)) {
 	var direct money.Amount
 	if f := n.friends[p.payee]; f != nil && p.payee != n.me {
 		if no := n.blockedHop(f, p.payee, p.value.Currency, 1); no == nil {
@@ -207,23 +209,32 @@ func (n *Node) most(p *payment, then func(money.Amount)) {
 	if len(p.fixed) > 0 {
 		f := n.friends[p.fixed[0]]
 		if f == nil || len(p.fixed) == 1 || !f.open() {
-			then(direct)
+			then(direct, nil)
 			return
 		}
 	}
 	req := n.request(p)
 	req.Amount = 0
 	if len(req.Own) == 0 || len(p.fixed) > 0 {
-		then(direct)
+		then(direct, nil)
 		return
 	}
 	n.askIndex(route.Query{Request: req, UpTo: true}, func(a *Answered) {
+		if a.Answer == nil {
+			then(direct, n.unreachable(p, a))
+			return
+		}
 		up := direct
-		if a.Answer != nil && a.Answer.Refusal() == nil {
+		if a.Answer.Refusal() == nil {
 			if k := len(a.Answer.Route.Amounts); k > 0 {
 				up = max(up, a.Answer.Route.Amounts[k-1])
 			}
 		}
-		then(up)
+		then(up, nil)
 	})
+}
+
+// unreachable is the reason when no index could be asked.
+func (n *Node) unreachable(p *payment, a *Answered) *wire.Reason {
+	return &wire.Reason{Code: wire.IndexUnreachable, At: n.me, Next: p.payee, Currency: p.value.Currency, Text: a.Problem}
 }
