@@ -52,7 +52,7 @@ func (a *app) demoCommand() *cobra.Command {
 	var keep bool
 	c := a.command("demo", "Watch five people on this machine pay each other along chains of friends", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
-			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE) // whatever ends it: the five must not stay
 			defer stop()
 			ctx, cancel := context.WithTimeout(ctx, demoTime)
 			defer cancel()
