@@ -86,6 +86,8 @@ const (
 	// shortLen is 40 bits: enough to tell friends apart, short enough to read out.
 	shortLen = 8
 
+	alphabet = "ybndrfg8ejkmcpqxot1uwisza345h769" // of z-base-32
+
 	didPrefix  = "did:key:z"
 	didCodec   = "\xed\x01" // multicodec ed25519-pub as a varint
 	peerPrefix = "12D3Koo"  // what the fixed first bytes of every Ed25519 peer id give
@@ -96,10 +98,29 @@ const (
 
 // zbase32 is base32 with the alphabet of z-base-32. Go's decoder ignores line
 // ends and the spare bits of the last character; ParseID does not.
-var zbase32 = base32.NewEncoding("ybndrfg8ejkmcpqxot1uwisza345h769").WithPadding(base32.NoPadding)
+var zbase32 = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
 
 // String returns the key in z-base-32, 52 characters.
 func (id ID) String() string { return zbase32.EncodeToString(id[:]) }
+
+// LooksLikeKey says whether people could take s for a key or for the beginning of one, whatever its case: the letters
+// and digits of z-base-32 and nothing else, from 8 characters on, or what another spelling begins with. Words without a
+// digit are no keys until they are as long as one: "Benjamin" is a name.
+func LooksLikeKey(s string) bool {
+	s = strings.ToLower(strings.ToUpper(s)) // both: some letters beyond ASCII fold only one way
+	if strings.HasPrefix(s, didPrefix) || strings.HasPrefix(s, strings.ToLower(peerPrefix)) {
+		return true
+	}
+	if len(s) < shortLen || strings.Trim(s, alphabet) != "" {
+		return false
+	}
+	return len(s) >= textLen || strings.ContainsAny(s, "0123456789")
+}
+
+// Begins says whether s is the beginning of the key in z-base-32, whatever its case, and long enough to stand for it.
+func (id ID) Begins(s string) bool {
+	return len(s) >= shortLen && strings.HasPrefix(id.String(), strings.ToLower(strings.ToUpper(s)))
+}
 
 // Short returns the first 8 characters of String, for people to look at. It
 // proves nothing: others can make keys that begin alike.

@@ -320,3 +320,22 @@ func bytesOf(b byte) (out [32]byte) {
 	}
 	return out
 }
+
+func TestLooksLikeKey(t *testing.T) {
+	id := NewKey([32]byte{7}).ID()
+	key := id.String()
+	for s, want := range map[string]bool{
+		key: true, strings.ToUpper(key): true, id.DID(): true, strings.ToUpper(id.DID()): true, id.Peer(): true, id.Peer()[:9]: true,
+		"q8k3zzzz": true, "Q8K3ZZZZ": true, "q8\u212a3zzzz": true, "q8k3zzz\u017f": true, strings.Repeat("a", 52): true, key + "ybn": true,
+		"": false, "q8k3zzz": false, "q8k3zzzz-2": false, "Benjamin": false, "christian": false, "Ana Maria 2": false, "volvo1972": false, "did:web:x": false,
+	} {
+		if LooksLikeKey(s) != want {
+			t.Errorf("%q: %v, want %v", s, !want, want)
+		}
+	}
+	for s, want := range map[string]bool{key: true, key[:8]: true, strings.ToUpper(key[:20]): true, key[:7]: false, key[:8] + "-": false, key + "y": false} {
+		if id.Begins(s) != want {
+			t.Errorf("begins %q: %v, want %v", s, !want, want)
+		}
+	}
+}

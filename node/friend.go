@@ -168,13 +168,14 @@ func (n *Node) dropFriend(f *friend) {
 	n.order = slices.DeleteFunc(n.order, func(o *friend) bool { return o == f })
 }
 
-// uniqueName gives wish, or wish with a number, so that no two friends have one name.
+// uniqueName gives wish, or wish with a number, so that no two friends have one name. A name that could be
+// another's key gives way to the beginning of the friend's own: friends choose their names, and users write keys.
 func (n *Node) uniqueName(wish string, self *friend) string {
 	wish = strings.TrimSpace(wish)
 	taken := func(s string) bool {
-		return s == "" || s == "me" || slices.ContainsFunc(n.order, func(f *friend) bool { return f != self && strings.EqualFold(f.name, s) })
+		return s == "" || strings.EqualFold(s, "me") || slices.ContainsFunc(n.order, func(f *friend) bool { return f != self && strings.EqualFold(f.name, s) })
 	}
-	if wish == "" && self != nil {
+	if self != nil && (wish == "" || n.imitates(wish, self)) {
 		wish = self.id.Short()
 	}
 	if len(wish) > wire.MaxName-4 {
@@ -185,6 +186,25 @@ func (n *Node) uniqueName(wish string, self *friend) string {
 		name = wish + "-" + itoa(i)
 	}
 	return name
+}
+
+// imitates says whether a name could stand for a key that is not that of self, who may be nil.
+func (n *Node) imitates(name string, self *friend) bool {
+	if self != nil && self.id.Begins(name) {
+		return false
+	}
+	return ident.LooksLikeKey(name) || n.me.Begins(name) || slices.ContainsFunc(n.order, func(f *friend) bool { return f != self && f.id.Begins(name) })
+}
+
+// mayCall says whether the user may call a friend name, which is not empty.
+func (n *Node) mayCall(name string, self *friend) *Error {
+	switch {
+	case strings.EqualFold(strings.TrimSpace(name), "me"):
+		return refusal(wire.NameTaken, "%q is yourself; choose another name", name)
+	case n.imitates(strings.TrimSpace(name), self):
+		return refusal(wire.NameTaken, "%q could be taken for somebody's key; choose a name with a space, or a shorter one", name)
+	}
+	return nil
 }
 
 func itoa(i int) string {
@@ -208,14 +228,10 @@ func (n *Node) nameOf(id ident.ID) string {
 	return id.Short() + "…"
 }
 
-// find a friend by unique name, key in any spelling, or the key's first 8 or more characters.
+// find a friend by key in any spelling, unique name, or the key's first 8 or more characters. A whole key comes
+// before every name; what fits the name of one and the key of another names neither.
 func (n *Node) find(ref string) (*friend, *Error) {
 	ref = strings.TrimSpace(ref)
-	for _, f := range n.order {
-		if !f.tentative && strings.EqualFold(f.name, ref) && ref != "" {
-			return f, nil
-		}
-	}
 	if id, err := ident.ParseID(ref); err == nil {
 		if f := n.friends[id]; f != nil && !f.tentative {
 			return f, nil
@@ -223,11 +239,9 @@ func (n *Node) find(ref string) (*friend, *Error) {
 		return nil, refusal(wire.UnknownFriend, "%s is not a friend of yours. Invite them with: kula friend invite", id.Short()+"…")
 	}
 	var match []*friend
-	if len(ref) >= 8 {
-		for _, f := range n.order {
-			if !f.tentative && strings.HasPrefix(f.key, ref) {
-				match = append(match, f)
-			}
+	for _, f := range n.order {
+		if !f.tentative && ref != "" && (strings.EqualFold(f.name, ref) || len(ref) >= minPrefix && strings.HasPrefix(f.key, ref)) {
+			match = append(match, f)
 		}
 	}
 	switch len(match) {
@@ -236,8 +250,15 @@ func (n *Node) find(ref string) (*friend, *Error) {
 	case 0:
 		return nil, refusal(wire.UnknownFriend, "you have no friend %q. Your friends: %s", ref, n.friendNames())
 	}
-	return nil, refusal(wire.Conflict, "%d friends have keys that begin with %q; write more of the key", len(match), ref)
+	var both []string
+	for _, f := range match[:2] {
+		both = append(both, f.name+" (key "+f.key[:min(len(ref)+4, len(f.key))]+"…)")
+	}
+	return nil, refusal(wire.Conflict, "%q can be %d of your friends, among them %s; write more of the key, or all of it", ref, len(match), joinAnd(both))
 }
+
+// minPrefix is how much of a key names a friend: what ident.ID.Short shows.
+const minPrefix = 8
 
 func (n *Node) friendNames() string {
 	var names []string
@@ -258,7 +279,7 @@ func (n *Node) friendNames() string {
 
 // identity resolves who is to be paid: a friend, a key, or "me".
 func (n *Node) identity(ref string) (ident.ID, *Error) {
-	if ref = strings.TrimSpace(ref); ref == "me" {
+	if ref = strings.TrimSpace(ref); strings.EqualFold(ref, "me") {
 		return n.me, nil
 	}
 	if id, known := n.keys[ref]; known {

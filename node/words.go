@@ -236,7 +236,7 @@ func (n *Node) Friends() []FriendView {
 	return list
 }
 
-// Friend finds one by name, key, or the beginning of its key.
+// Friend finds one by key, name, or the beginning of its key.
 func (n *Node) Friend(ref string) (*FriendView, *Error) {
 	f, err := n.find(ref)
 	if err != nil {
