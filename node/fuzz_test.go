@@ -12,7 +12,11 @@ func FuzzOpenHeads(f *testing.F) {
 	k := ident.NewKey([32]byte{1})
 	w, list := newWorld(&testing.T{}, "zero", "one")
 	w.befriend(list[0], list[1], fst, 10, 10)
-	f.Add(list[0].Heads())
+	heads, err := list[0].Heads()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(heads)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := OpenHeads(k, data)

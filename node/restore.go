@@ -385,28 +385,55 @@ func (n *Node) bookOpening(f *friend) {
 	}
 }
 
-// Heads are what a restore needs beyond the phrase: whom to ask and what they must show at least.
-// They are sealed with a key that only this identity has.
-func (n *Node) Heads() []byte {
-	h := wire.Heads{Time: n.now}
-	for _, f := range n.order {
-		if f.tentative || f.pending || len(h.List) == maxHeads {
+// Heads are what a restore needs beyond the phrase: whom to ask and what they must show at least, of every friend but
+// those who are removed with nothing between us. They are sealed with a key that only this identity has.
+func (n *Node) Heads() ([]byte, *Error) {
+	list := n.heads(n.order)
+	if len(list) > wire.MaxHeads {
+		return nil, refusal(wire.BadRequest, "%d friends, a backup holds at most %d: remove those with whom nothing is owed (kula friend remove NAME), then make it again",
+			len(list), wire.MaxHeads)
+	}
+	return n.sealHeads(list), nil
+}
+
+// headsFor are the heads that a friend keeps: as many as it takes. It gets those who come after it in the order of
+// keys, so that where not all fit different friends keep different ones.
+func (n *Node) headsFor(f *friend) []byte {
+	i := slices.Index(n.order, f)
+	list := n.heads(slices.Concat(n.order[i+1:], n.order[:i+1]))
+	size := headsAround
+	for k := range list {
+		if size += len(wire.Marshal(&list[k])); size > wire.MaxKept || k == wire.MaxHeads {
+			return n.sealHeads(list[:k])
+		}
+	}
+	return n.sealHeads(list)
+}
+
+// headsAround is what sealed heads have beside their list: salt, seal, and the heads of two CBOR arrays and the time.
+const headsAround = 16 + 16 + 3 + 3 + 9
+
+func (n *Node) heads(friends []*friend) []wire.Head {
+	var list []wire.Head
+	for _, f := range friends {
+		if f.tentative || f.pending || f.removed && f.lost == whole && f.idle() {
 			continue
 		}
-		h.List = append(h.List, wire.Head{
+		list = append(list, wire.Head{
 			Friend: f.id, Name: f.name, Addresses: f.addresses[:min(len(f.addresses), 3)],
 			Mine: f.ch.MyMark(), Theirs: f.ch.HeldMark(), Terms: f.ch.Granted().Number,
 		})
 	}
-	plain := wire.Marshal(&h)
+	return list
+}
+
+func (n *Node) sealHeads(list []wire.Head) []byte {
+	plain := wire.Marshal(&wire.Heads{Time: n.now, List: list})
 	var salt ident.Salt
 	digest := ident.HashOf(plain)
 	copy(salt[:], digest[:])
 	return append(salt[:], ident.Seal(headsKey(n.suite, salt), "heads", plain)...)
 }
-
-// maxHeads keeps the sealed heads below wire.MaxKept.
-const maxHeads = 150
 
 func headsKey(suite ident.Suite, salt ident.Salt) ident.SharedKey {
 	secret := suite.Secret("heads")
@@ -455,7 +482,7 @@ func (n *Node) keepHeads(f *friend) {
 		return
 	}
 	f.keepSent = n.now
-	n.send(f, &wire.Keep{Number: uint64(n.now), Blob: n.Heads()})
+	n.send(f, &wire.Keep{Number: uint64(n.now), Blob: n.headsFor(f)})
 }
 
 // keepEvery is how often a friend gets my heads, in milliseconds: they only guard against a friend

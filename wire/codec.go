@@ -60,7 +60,10 @@ const (
 	MaxHops = 20
 	// MaxGroups bounds the groups of one update. A writer who signed more promises than that tells their moves as one group.
 	MaxGroups = 64
-	// MaxKept bounds the encrypted heads a node keeps for a friend: 1,000 channels of about 128 bytes.
+	// MaxHeads bounds the channels of a backup: with the longest names and addresses it is 1 MiB.
+	MaxHeads = 1000
+	// MaxKept bounds the encrypted heads that a node keeps for a friend: some 600 channels with an address each, 138 with the
+	// longest names and three of the longest addresses. A node of 1,000 friends so keeps 128 MiB for them at most.
 	MaxKept = 128 << 10
 )
 

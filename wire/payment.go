@@ -290,8 +290,8 @@ type Head struct {
 }
 
 func (h *Heads) check() error {
-	if len(h.List) > 1000 {
-		return formErr("%d heads, at most 1000", len(h.List))
+	if len(h.List) > MaxHeads {
+		return formErr("%d heads, at most %d", len(h.List), MaxHeads)
 	}
 	for i := range h.List {
 		if err := checkText("name", h.List[i].Name, MaxName); err != nil {

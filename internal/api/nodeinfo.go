@@ -209,6 +209,13 @@ func announcedBy(standings []index.Standing) Announced {
 
 func (s *Server) backup(ctx context.Context, _ *none) (*text, error) {
 	t := &text{Type: "application/octet-stream"}
-	err := s.loop.View(ctx, func(n *node.Node) { t.Body = n.Heads() })
-	return t, err
+	var no *node.Error
+	err := s.loop.View(ctx, func(n *node.Node) { t.Body, no = n.Heads() })
+	if err == nil && no != nil {
+		err = no
+	}
+	if err != nil {
+		return nil, problemOf(err)
+	}
+	return t, nil
 }

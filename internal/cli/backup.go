@@ -97,7 +97,11 @@ func (a *app) heads(ctx context.Context, passphrase string) ([]byte, error) {
 	if n == nil {
 		n = node.New(key, node.Config{})
 	}
-	return n.Heads(), nil
+	sealed, no := n.Heads()
+	if no != nil {
+		return nil, refuse(no.Code, "%s", no.Text)
+	}
+	return sealed, nil
 }
 
 // restoredView is the result of restore.

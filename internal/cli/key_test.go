@@ -99,7 +99,10 @@ func TestBackupOpensForItsIdentityAlone(t *testing.T) {
 	key := ident.NewKey([32]byte{7})
 	n := node.New(key, node.Config{})
 	n.Step(1, [32]byte{})
-	sealed := n.Heads()
+	sealed, no := n.Heads()
+	if no != nil {
+		t.Fatal(no)
+	}
 	if _, err := openHeads(key, sealed); err != nil {
 		t.Errorf("its own: %v", err)
 	}
