@@ -31,6 +31,7 @@ type friend struct {
 	above     uint64 // epochs up to this one may have been used by what I forgot
 	unnamed   bool   // came back after a restore under its own name until I find what I called it; not saved
 	tentative bool   // an unknown key that claims to hold my promise; not saved
+	showBy    int64  // unix milliseconds until when it must have shown that promise, while tentative; not saved
 
 	ch     *credit.Channel
 	in     map[uint64]*incoming

@@ -33,6 +33,7 @@ type Node struct {
 	order       []*friend // by key
 	guests      map[ident.ID]uint64
 	blocked     map[ident.ID]bool
+	unproven    []unproven // the newest last
 	payments    map[wire.PaymentID]*payment
 	invoices    map[wire.InvoiceID]*invoice
 	invitations map[[16]byte]*invitation

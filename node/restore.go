@@ -151,6 +151,10 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 			n.unclaimed(f)
 		}
 		n.refuse(f, 0, 0, err)
+		if f.tentative {
+			n.disbelieve(f)
+			return
+		}
 		n.hangup(f)
 		n.tellFriend(f)
 		return

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"slices"
 
 	"kula/credit"
 	"kula/ident"
@@ -136,11 +137,15 @@ func (n *Node) admit(id ident.ID, h *wire.Hello) (*friend, *Error) {
 		return n.redeemInvitation(id, h)
 	}
 	if h.Held.Seq > 0 { // spec C-45: an unknown key that shows my own signed promise is a friend again
+		if until := n.unprovenUntil(id); n.now < until {
+			return nil, refusal(wire.CatchingUp, "you said that you hold a promise of this node and showed none; come again in %d seconds", (until-n.now+999)/1000)
+		}
 		if n.tentatives() >= maxTentative {
 			return nil, refusal(wire.CatchingUp, "busy with others who claim to know this node; come again")
 		}
 		f := n.newFriend(id)
-		f.tentative, f.lost = true, asking
+		f.tentative, f.lost, f.showBy = true, asking, n.now+showWithin
+		n.wakeAt(f.showBy)
 		n.addFriend(f)
 		return f, nil
 	}
@@ -157,6 +162,50 @@ func (n *Node) tentatives() (count int) {
 		}
 	}
 	return count
+}
+
+const (
+	// showWithin is how long such a key may take to show my promise, in milliseconds. A snapshot of a few kilobytes
+	// takes a round trip; the largest takes 10 s at 1 Mbit/s. Until then nothing bounds what it sends, and it has one of few places.
+	showWithin = 10_000
+	// showAgain is for how long it is not asked again then, in milliseconds: no longer than a friend's node waits
+	// before it dials again.
+	showAgain = 60_000
+	// maxUnproven bounds the keys remembered for that, 40 bytes each: what maxTentative places give in showAgain, and a third more.
+	maxUnproven = 64
+)
+
+// unproven is a key that claimed to hold a promise of mine and showed none.
+type unproven struct {
+	id    ident.ID
+	until int64 // unix milliseconds
+}
+
+func (n *Node) unprovenUntil(id ident.ID) (until int64) {
+	for _, u := range n.unproven {
+		if u.id == id {
+			until = max(until, u.until)
+		}
+	}
+	return until
+}
+
+// disbelieve makes a tentative friend a stranger again.
+func (n *Node) disbelieve(f *friend) {
+	n.unproven = append(n.unproven, unproven{f.id, n.now + showAgain})
+	n.unproven = n.unproven[max(0, len(n.unproven)-maxUnproven):]
+	n.hangup(f)
+	n.dropFriend(f)
+	n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
+}
+
+// disbelieveLate does so with those whose time to show something is over.
+func (n *Node) disbelieveLate() {
+	for _, f := range slices.Clone(n.order) {
+		if f.tentative && n.now >= f.showBy {
+			n.disbelieve(f)
+		}
+	}
 }
 
 // hello compares what both sides hold (spec C-30 to C-35).

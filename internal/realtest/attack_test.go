@@ -174,10 +174,12 @@ func (a *attacker) attack(i int) {
 		a.session(func(s network.MuxedStream) {
 			frames(s, wire.Encode(&wire.Hello{Version: wire.Version, Token: junk(16)}))
 		})
-	case 9: // an unknown key that claims to hold a promise of the victim, and cannot show it
+	case 9: // an unknown key that claims to hold a promise of the victim, and cannot show it; every other says nothing more
 		a.session(func(s network.MuxedStream) {
 			frames(s, wire.Encode(&wire.Hello{Version: wire.Version, Held: wire.Mark{Seq: 7, Hash: ident.Hash(junk(32))}}))
-			frames(s, wire.Encode(&wire.Snapshot{Mine: wire.Signed{Body: junk(2000)}}))
+			if i%20 == 9 {
+				frames(s, wire.Encode(&wire.Snapshot{Mine: wire.Signed{Body: junk(2000)}}))
+			}
 		})
 	}
 }
