@@ -43,6 +43,8 @@ type payment struct {
 	received wire.Signed
 	paidAt   int64
 
+	// Learned from what came back; not saved: they are others' words about that moment, and after a restart the
+	// same failure says the same again. tries is saved, so that no restart makes the search longer.
 	avoid     []route.Avoid
 	overrides []route.Override
 	tries     int

@@ -94,7 +94,7 @@ func (p *payment) receipt() *wire.Receipt {
 
 func savedPaymentOf(p *payment) *savedPayment {
 	s := &savedPayment{
-		ID: p.id, Salt: p.salt, BoxSalt: p.boxSalt, Form: p.form, Payee: p.payee, Currency: p.value.Currency, Amount: p.value.Amount, MaxFee: p.maxFee,
+		ID: p.id, Salt: p.salt, BoxSalt: p.boxSalt, Form: p.form, Payee: p.payee, Currency: p.value.Currency, Amount: p.value.Amount, MaxFee: p.maxFee, FeeSaid: p.feeSaid,
 		Created: p.created, GiveUp: p.giveUp, Invoice: p.invoice, Hash: p.hash, Text: p.text, Fixed: p.fixed, Stage: uint8(p.stage),
 		Hops: p.route.Hops, Amounts: p.route.Amounts, Part: p.part, At: savedPlaces(p.at), Since: p.since,
 		Preimage: p.preimage, Received: p.received, PaidAt: p.paidAt, Tries: uint64(p.tries),
@@ -108,7 +108,7 @@ func loadPayment(value []byte) (*payment, error) {
 		return nil, err
 	}
 	return &payment{
-		id: s.ID, salt: s.Salt, boxSalt: s.BoxSalt, form: s.Form, payee: s.Payee, value: money.Value{Amount: s.Amount, Currency: s.Currency}, maxFee: s.MaxFee,
+		id: s.ID, salt: s.Salt, boxSalt: s.BoxSalt, form: s.Form, payee: s.Payee, value: money.Value{Amount: s.Amount, Currency: s.Currency}, maxFee: s.MaxFee, feeSaid: s.FeeSaid,
 		created: s.Created, giveUp: s.GiveUp, invoice: s.Invoice, hash: s.Hash, text: s.Text, fixed: s.Fixed, stage: stage(s.Stage),
 		route: pay.Route{Hops: s.Hops, Amounts: s.Amounts}, part: s.Part, since: s.Since,
 		preimage: s.Preimage, received: s.Received, paidAt: s.PaidAt, tries: int(s.Tries),

@@ -13,7 +13,7 @@ import (
 	"kula/wire"
 )
 
-// The kinds of record. Values are CBOR arrays as in package wire, led by savedVersion.
+// The kinds of record. Values are CBOR arrays as in package wire.
 const (
 	kindSelf       = "self"
 	kindFriend     = "friend"
@@ -363,6 +363,7 @@ type savedPayment struct {
 	Currency money.Currency
 	Amount   money.Amount
 	MaxFee   money.Amount
+	FeeSaid  bool
 	Created  int64
 	GiveUp   int64
 	Invoice  wire.Signed
