@@ -140,7 +140,7 @@ func (n *Node) claimed(box *wire.Box, restored bool, claim *pay.Claim) *invoice 
 	case inv == nil && n.now/1000 >= got.Expires:
 		claim.State = pay.InvoiceExpired
 	case inv == nil:
-		claim.State = pay.InvoicePaid // mine and not live: what ended otherwise stays live until it expires
+		claim.State = pay.InvoicePaid // mine and not live: what ended otherwise stays live until it expires, or until there is no room
 	case restored && inv.state == pay.InvoiceDoubted:
 		claim.State = pay.InvoiceOpen // it was locked for before, and so paid by nobody else
 	default:

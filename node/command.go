@@ -313,6 +313,10 @@ func (n *Node) createInvoice(c *CreateInvoice) (any, *Error) {
 	if c.Expires <= now || c.Expires > now+maxInvoiceLife {
 		return nil, refusal(wire.BadRequest, "the invoice would expire in %d seconds; it must be 1 to %d (a year)", c.Expires-now, maxInvoiceLife)
 	}
+	if len(n.invoices) >= maxInvoices {
+		return nil, refusal(wire.Conflict, "%d invoices are kept, at most %d: cancel some that nobody will pay (kula invoice cancel ID), or let new ones expire sooner than in %d seconds",
+			len(n.invoices), maxInvoices, c.Expires-now)
+	}
 	signed, i := pay.NewInvoice(n.suite, ident.Salt(n.draw16()), wire.Invoice{
 		Currency: c.Value.Currency, Amount: c.Value.Amount, Memo: c.Memo, Created: now, Expires: c.Expires, Hold: c.Hold,
 	})
@@ -325,6 +329,17 @@ func (n *Node) createInvoice(c *CreateInvoice) (any, *Error) {
 
 // maxInvoiceLife is a year: an invoice is kept in memory until it expires.
 const maxInvoiceLife = 366 * 24 * 3600
+
+// maxInvoices bounds the invoices kept until they expire: 0.5 KiB of memory each, 1 KiB with the longest memo, so 100 MiB
+// at most, whoever may ask for invoices. It is more than a till that asks 27 times a second with an hour to pay.
+const maxInvoices = 100_000
+
+// keepCancelled says whether a cancelled invoice stays until it expires, so that who pays it hears that it was cancelled
+// and not that it is paid. It does while there is room; and from before a restore, for what is not here from then is
+// taken for lost.
+func (n *Node) keepCancelled(i *invoice) bool {
+	return len(n.invoices) < maxInvoices || i.from != nil || n.beforeRestore(&i.Invoice)
+}
 
 func (n *Node) cancelInvoice(id wire.InvoiceID) (any, *Error) {
 	inv := n.invoices[id]
@@ -340,6 +355,9 @@ func (n *Node) cancelInvoice(id wire.InvoiceID) (any, *Error) {
 	inv.state = pay.InvoiceCancelled
 	n.markInvoice(inv)
 	n.tellInvoice(inv)
+	if !n.keepCancelled(inv) {
+		n.doneInvoice(inv)
+	}
 	return inv.view(), nil
 }
 

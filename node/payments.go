@@ -274,6 +274,8 @@ func (n *Node) timers() {
 	for id, i := range n.invoices {
 		if n.now/1000 >= i.Expires && i.from == nil {
 			over = append(over, id)
+		} else if i.state == pay.InvoiceCancelled && !n.keepCancelled(i) {
+			over = append(over, id)
 		}
 	}
 	slices.SortFunc(over, func(a, b wire.InvoiceID) int { return bytes.Compare(a[:], b[:]) })
