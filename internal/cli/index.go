@@ -112,7 +112,7 @@ func (a *app) indexQueryCommand() *cobra.Command {
 	c.Long = "Asks for the cheapest way from me to TO for an amount, by what nodes have announced, and nothing is paid.\n" +
 		"TO and --from are keys, or names of friends."
 	c.Flags().StringVar(&from, "from", "", "who would pay (default: me)")
-	c.Flags().StringVar(&uri, "index", "", "link of the index server (default: the first one of the node's)")
+	c.Flags().StringVar(&uri, "index", "", "link of the index server (default: the first in config.toml or KULA_INDEX)")
 	minorFlag(c, &minor)
 	return c
 }
@@ -131,7 +131,7 @@ func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, mino
 	}
 	servers := settingList(nonEmpty(uri), "KULA_INDEX", settings.Index, nil)
 	if len(servers) == 0 {
-		return wrong("say which index server: --index 'kula:index?…'")
+		return wrong("say which index server: --index 'kula:index?…', or set one in config.toml or KULA_INDEX")
 	}
 	if _, err := index.ParseURI(servers[0]); err != nil {
 		return wrong("%v", err)
