@@ -50,6 +50,12 @@ func newer(shown, mine *credit.Channel) bool {
 	return mine.MyMark().Before(shown.MyMark()) || mine.Granted().Number < shown.Granted().Number
 }
 
+// signedSince says whether a snapshot shows a promise that I signed after the newest restore and have forgotten: this
+// is a copy from the midst of that restore, or of a time when this friend had not come back yet.
+func (n *Node) signedSince(shown, mine *credit.Channel) bool {
+	return n.self.Restored > 0 && mine.MyMark().Before(shown.MyMark()) && shown.Mine.Promise.Time >= n.self.Restored
+}
+
 // beginDoubt: an old copy does not know which of its invoices were paid since it was made. What is locked for one
 // is judged as ever; beyond that nobody can pay it any more (spec P-22).
 func (n *Node) beginDoubt() {
@@ -168,7 +174,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		}
 		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
 	}
-	if f.session.suspect {
+	if f.session.suspect || n.signedSince(ch, f.ch) {
 		f.session.suspect, f.claimed, f.lost = false, false, asking
 		n.beginDoubt()
 		n.beginRestore()
@@ -233,12 +239,13 @@ func (n *Node) unheld(c *collection) {
 	}
 }
 
-// endRestore goes on once every friend has answered, or patience is over. Friends who come later go on at once.
+// endRestore goes on once every friend has answered, or patience is over. Friends who come later go on at once, and
+// those who left after they had answered are asked again when they come: each new epoch follows the hello of its session.
 func (n *Node) endRestore() {
 	ended := n.self.Waiting
 	if n.self.Waiting {
 		over := n.now >= n.self.Restored+patience
-		wait := n.cfg.Restored && len(n.order) == 0
+		wait := n.cfg.Restored && len(n.order) == n.tentatives() // nobody has shown yet whom to wait for
 		for _, f := range n.order {
 			wait = wait || f.lost == asking && !f.tentative
 		}
@@ -251,7 +258,7 @@ func (n *Node) endRestore() {
 	}
 	resumed := false
 	for _, f := range n.order {
-		if f.lost == adopted {
+		if f.lost == adopted && f.session != nil && f.session.heard {
 			n.resume(f)
 			resumed = true
 		}

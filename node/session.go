@@ -28,6 +28,10 @@ func (n *Node) connected(e Connected) {
 
 func (n *Node) openSession(f *friend, number uint64) {
 	f.session = &session{number: number, hello: f.ch.Granted().Number}
+	if f.lost == adopted { // what an earlier session showed may be old by now, above all after a start: this may be a copy
+		f.lost = asking
+		n.markFriend(f)
+	}
 	h := &wire.Hello{
 		Version: wire.Version, Mine: f.ch.MyMark(), Held: f.ch.HeldMark(), HeldTerms: f.ch.TheirTerms.Number,
 		Restored: f.lost == asking, Name: n.cfg.Name, Addresses: n.cfg.Addresses, Token: f.token,
