@@ -199,6 +199,9 @@ func (n *Node) agree(f *friend) *Error {
 		return refusal(wire.Conflict, "%s froze the account and has not proposed figures yet. Ask them to run: kula friend agree", f.name)
 	}
 	if !f.ch.AwaitsEpoch() {
+		if f.session == nil || !f.session.heard || f.inDoubt() { // this may be an old copy: nothing is signed before the hello
+			return refusal(wire.CatchingUp, "wait until %s is online, then agree again", f.name)
+		}
 		n.startEpoch(f, nil)
 	}
 	n.propose(f)
