@@ -73,6 +73,9 @@ func (n *Node) friendCommand(c Command) (any, *Error) {
 		panic(fmt.Sprintf("node: unknown command %T", c))
 	}
 	f, err := n.find(ref)
+	if _, again := c.(*Remove); err == nil && f.removed && !again {
+		err = refusal(wire.UnknownFriend, "you have removed %s. Invite them again with: kula friend invite", f.name)
+	}
 	if err == nil {
 		err = do(f)
 	}

@@ -169,12 +169,13 @@ func (n *Node) dropFriend(f *friend) {
 	n.order = slices.DeleteFunc(n.order, func(o *friend) bool { return o == f })
 }
 
-// uniqueName gives wish, or wish with a number, so that no two friends have one name. A name that could be
-// another's key gives way to the beginning of the friend's own: friends choose their names, and users write keys.
+// uniqueName gives wish, or wish with a number, so that no two friends have one name; that of a removed friend is free.
+// A name that could be another's key gives way to the beginning of the friend's own: friends choose their names, and
+// users write keys.
 func (n *Node) uniqueName(wish string, self *friend) string {
 	wish = strings.TrimSpace(wish)
 	taken := func(s string) bool {
-		return s == "" || strings.EqualFold(s, "me") || slices.ContainsFunc(n.order, func(f *friend) bool { return f != self && strings.EqualFold(f.name, s) })
+		return s == "" || strings.EqualFold(s, "me") || slices.ContainsFunc(n.order, func(f *friend) bool { return f != self && !f.removed && strings.EqualFold(f.name, s) })
 	}
 	if self != nil && (wish == "" || n.imitates(wish, self)) {
 		wish = self.id.Short()
@@ -244,6 +245,9 @@ func (n *Node) find(ref string) (*friend, *Error) {
 		if !f.tentative && ref != "" && (strings.EqualFold(f.name, ref) || len(ref) >= minPrefix && strings.HasPrefix(f.key, ref)) {
 			match = append(match, f)
 		}
+	}
+	if friends := slices.DeleteFunc(slices.Clone(match), func(f *friend) bool { return f.removed }); len(friends) > 0 {
+		match = friends // a removed one is found only where no other is meant
 	}
 	switch len(match) {
 	case 1:

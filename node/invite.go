@@ -156,6 +156,13 @@ func (n *Node) grant(f *friend, v *invitation) {
 		lines, l = lineOf(lines, p.Currency)
 		l.Limit = p.Give
 	}
+	if f.removed { // its name may be another's by now
+		wish := v.Name
+		if wish == "" {
+			wish = f.name
+		}
+		f.name = n.uniqueName(wish, f)
+	}
 	f.removed, f.closing, f.pending = false, false, false
 	f.ch.SetTerms(n.suite, lines, false)
 	n.room(f)
