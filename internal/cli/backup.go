@@ -191,10 +191,10 @@ func openHeads(key *ident.Key, sealed []byte) (*wire.Heads, error) {
 // more is not worth stopping for.
 func (a *app) pickUpBackup(dir string, key *ident.Key) *wire.Heads {
 	path := filepath.Join(dir, pendingBackup)
-	link, err := a.linkFrom(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	link, err := a.linkFrom(path)
 	var sealed []byte
 	if err == nil {
 		sealed, err = wire.ParseLink(linkBackup, link)

@@ -281,6 +281,9 @@ func (w *world) halt(ts *testscript.TestScript, neg bool, args []string) {
 		if err := p.cmd.Wait(); err != nil {
 			ts.Fatalf("%s: %v\n%s", name, err, p.cmd.Stderr)
 		}
+		if said := fmt.Sprint(p.cmd.Stderr); strings.Contains(said, "left alone") { // of a backup: no script leaves one that cannot be read
+			ts.Fatalf("%s complains: %s", name, said)
+		}
 		p.cmd = nil
 	}
 }
