@@ -125,6 +125,9 @@ type Acceptance struct {
 type AddressOrder struct {
 	// Address Example: /ip4/192.0.2.1/tcp/4280
 	Address string `json:"address"`
+
+	// Name What to call a key that is no friend yet.
+	Name *string `json:"name,omitempty"`
 }
 
 // Amount defines model for Amount.

@@ -284,6 +284,9 @@ func (n *Node) findAt(c *Find) (any, *Error) {
 	if len(c.Address) > wire.MaxAddress || c.Address == "" {
 		return nil, refusal(wire.BadRequest, "an address of %d bytes, must be 1 to %d", len(c.Address), wire.MaxAddress)
 	}
+	if err := wire.CleanText(c.Name, wire.MaxName); err != nil {
+		return nil, refusal(wire.BadRequest, "the name: %v", err)
+	}
 	f, err := n.find(c.Friend)
 	if err != nil {
 		id, bad := ident.ParseID(c.Friend)
@@ -295,9 +298,11 @@ func (n *Node) findAt(c *Find) (any, *Error) {
 			n.addFriend(f)
 		}
 		f.tentative, f.lost = false, asking
-		f.name = n.uniqueName("", f)
+		f.name, f.unnamed = n.uniqueName(c.Name, f), c.Name == ""
 		n.markChannel(f)
 		n.wakeAt(n.now + patience)
+	} else if f.unnamed && c.Name != "" {
+		f.name, f.unnamed = n.uniqueName(c.Name, f), false
 	}
 	f.learnAddress(c.Address, true)
 	n.markFriend(f)

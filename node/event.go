@@ -177,6 +177,7 @@ type Block struct {
 type Find struct {
 	Friend  string
 	Address string
+	Name    string // what I called it, for a key that is no friend; empty: its key's beginning, until it is known
 }
 
 // CreateInvoice asks for a payment. Reply: *InvoiceView.

@@ -43,3 +43,15 @@ func TestRemovedFriend(t *testing.T) {
 		t.Fatalf("Ben, invited again, is %+v, %v", f, err)
 	}
 }
+
+// A friend of a backup has the name that it had, though it does not come.
+func TestFindNames(t *testing.T) {
+	w, n := newWorld(t, "ana", "ben")
+	key := n[1].ID().String()
+	for _, c := range []struct{ name, want string }{{"", n[1].ID().Short()}, {"Benedikt", "Benedikt"}, {"Other", "Benedikt"}} {
+		w.must(n[0], &Find{Friend: key, Address: "/ip4/127.0.0.1/tcp/2", Name: c.name})
+		if f, err := n[0].Friend(key); err != nil || f.Name != c.want {
+			t.Fatalf("found as %q: %+v, %v", c.name, f, err)
+		}
+	}
+}

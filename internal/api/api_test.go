@@ -133,7 +133,7 @@ func TestFriendOperations(t *testing.T) {
 	ana.until("the settlement", func() bool { return balance(ana, "ben") == 5_00 })
 	_, err = ana.Settle(ana.ctx(), "k1", "ben", value(1_00), "cash")
 	refusedAs(t, err, 422, wire.KeyReused)
-	must(ana.Find(ana.ctx(), ben.loop.ID().DID(), ben.loop.Addrs()[0]))(t)
+	must(ana.Find(ana.ctx(), ben.loop.ID().DID(), ben.loop.Addrs()[0], ""))(t)
 	if f := must(ana.Close(ana.ctx(), "ben"))(t); f.State != node.Closed {
 		t.Errorf("closed: %s", f.State)
 	}

@@ -307,9 +307,9 @@ func (c *Client) Remove(ctx context.Context, friend string, withDebt bool) (*nod
 	return posted[node.FriendView](c, ctx, at("/v1/friends", friend)+"/remove", "", body)
 }
 
-// Find tells the node where a friend, or a key that may know me, can be reached.
-func (c *Client) Find(ctx context.Context, ref, address string) (*node.FriendView, error) {
-	body := map[string]any{"address": address}
+// Find tells the node where a friend, or a key that may know me, can be reached; name is what to call such a key, or empty.
+func (c *Client) Find(ctx context.Context, ref, address, name string) (*node.FriendView, error) {
+	body := map[string]any{"address": address, "name": name}
 	return posted[node.FriendView](c, ctx, at("/v1/friends", ref)+"/addresses", "", body)
 }
 

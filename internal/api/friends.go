@@ -46,6 +46,7 @@ type (
 	addressOrder struct {
 		_       struct{} `json:"-" additionalProperties:"false"`
 		Address string   `json:"address" example:"/ip4/192.0.2.1/tcp/4280"`
+		Name    string   `json:"name,omitempty" doc:"What to call a key that is no friend yet."`
 	}
 	limitChange struct {
 		_     struct{}    `json:"-" additionalProperties:"false"`
@@ -236,7 +237,7 @@ func (s *Server) find(ctx context.Context, in *struct {
 	if err := run.CheckAddress(id, in.Body.Address); err != nil {
 		return nil, problem(http.StatusBadRequest, wire.BadRequest, "%v; write a multiaddress like /ip4/192.0.2.7/tcp/4281", err)
 	}
-	return s.befriend(ctx, &node.Find{Friend: in.Ref, Address: in.Body.Address})
+	return s.befriend(ctx, &node.Find{Friend: in.Ref, Address: in.Body.Address, Name: in.Body.Name})
 }
 
 func (s *Server) setLimit(ctx context.Context, in *struct {

@@ -156,7 +156,7 @@ func (a *app) restoreFriends(ctx context.Context, heads *wire.Heads, link string
 	if err == nil {
 		for _, f := range v.Friends {
 			for _, addr := range f.Addresses {
-				if _, err = c.Find(ctx, f.Key.String(), addr); err != nil {
+				if _, err = c.Find(ctx, f.Key.String(), addr, f.Name); err != nil {
 					break
 				}
 			}
@@ -216,7 +216,7 @@ func (a *app) lookFor(ctx context.Context, dir string, heads *wire.Heads, loop *
 	}
 	for _, h := range heads.List {
 		for _, addr := range h.Addresses {
-			if _, err := loop.Do(ctx, &node.Find{Friend: h.Friend.String(), Address: addr}); err != nil {
+			if _, err := loop.Do(ctx, &node.Find{Friend: h.Friend.String(), Address: addr, Name: h.Name}); err != nil {
 				a.complain(fmt.Sprintf("friend %s of the backup: %v", h.Friend.Short(), err))
 			}
 		}

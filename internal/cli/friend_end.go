@@ -94,7 +94,7 @@ func (a *app) friendBlockCommand() *cobra.Command {
 func (a *app) friendFindCommand() *cobra.Command {
 	c := a.friendVerb("find NAME|KEY ADDRESS", "Say where a friend can be reached", cobra.ExactArgs(2),
 		func(ctx context.Context, c *api.Client, args []string) (*node.FriendView, error) {
-			return c.Find(ctx, args[0], args[1])
+			return c.Find(ctx, args[0], args[1], "")
 		}, func(f *node.FriendView) string { return friendWords(f, true) })
 	c.Long = "Says where a friend can be reached, as a multiaddress like /ip4/192.0.2.7/tcp/4281 (see kula id there).\n" +
 		"After a restore a key may be given that is no friend yet: it is asked what it knows of you."
