@@ -28,6 +28,9 @@ const (
 	// same time: an invoice payment takes fewer messages.
 	headroom = 2.5
 
+	// maxInvoices is below what a payee keeps at a time, which is 100,000; the window ends early if they run out.
+	maxInvoices = 95_000
+
 	// makers is how many connections make invoices.
 	makers = 32
 )
@@ -204,7 +207,7 @@ type worker struct {
 func (b *bench) load(ctx context.Context, t *town, f form, rate float64) (float64, error) {
 	var links [][]byte
 	if f == invoices {
-		count := int(headroom * rate * (b.warm + b.window + b.profiled).Seconds())
+		count := min(int(headroom*rate*(b.warm+b.window+b.profiled).Seconds()), maxInvoices)
 		say("%d channels: make %d invoices", t.channels(), count)
 		var err error
 		if links, err = t.invoices(ctx, count); err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +41,7 @@ type process struct {
 	name  string
 	home  string
 	cmd   *exec.Cmd
-	pprof string // HOST:PORT
+	pprof string // a socket
 	api   *caller
 }
 
@@ -85,11 +84,8 @@ func (b *bench) wake(ctx context.Context, name string) (*process, error) {
 			env = append(env, e)
 		}
 	}
-	addr, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	p.pprof, env = addr, append(env, "KULA_PPROF="+addr) // costs nothing while nobody asks
+	p.pprof = filepath.Join(p.home, "pprof")
+	env = append(env, "KULA_PPROF="+p.pprof) // costs nothing while nobody asks
 	create := exec.CommandContext(ctx, b.binary, "--home", p.home, "--json", "init", "--name", name)
 	create.Env = env
 	if out, err := create.CombinedOutput(); err != nil {
@@ -133,15 +129,6 @@ func (p *process) ready(out io.ReadCloser) error {
 	}
 	p.api, err = p.dial()
 	return err
-}
-
-// freePort finds a port that was free a moment ago.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // stop asks a node to end, and kills it, by its own id, if it does not.

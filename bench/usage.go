@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -136,7 +137,7 @@ func (b *bench) profile(ctx context.Context, t *town, run string) (shares, error
 	err := side(len(t.nodes), func(i int) error {
 		p := t.nodes[i]
 		files[i] = filepath.Join(b.profiles, fmt.Sprintf("load%s-%s.prof", run, p.name))
-		return fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", p.pprof, int(b.profiled.Seconds())), files[i])
+		return fetch(ctx, p.pprof, fmt.Sprintf("http://node/debug/pprof/profile?seconds=%d", int(b.profiled.Seconds())), files[i])
 	})
 	if err != nil {
 		return nil, err
@@ -144,12 +145,17 @@ func (b *bench) profile(ctx context.Context, t *town, run string) (shares, error
 	return where(ctx, files)
 }
 
-func fetch(ctx context.Context, url, file string) error {
+// fetch gets what is at url behind a socket into a file.
+func fetch(ctx context.Context, socket, url, file string) error {
+	behind := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	defer behind.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: behind}).Do(req)
 	if err != nil {
 		return err
 	}
