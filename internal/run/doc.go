@@ -7,7 +7,8 @@
 // One goroutine owns the *node.Node; nobody else ever touches it. Over and over it
 //
 //  1. gathers what waits, at most MaxBatch inputs: frames, sessions that came or
-//     went, commands, answers of index servers, the timer;
+//     went, commands, answers of index servers, the timer; where much comes at
+//     once, it waits a moment for more of it;
 //  2. calls Step once for all of them, with the time and 32 fresh random bytes;
 //  3. sends Effects.Pass;
 //  4. commits Save, Book and the records of whoever joined in (see Request and

@@ -19,6 +19,7 @@ func (l *Loop) run() {
 	defer timer.Stop()
 	l.links.want(l.node)
 	batch := make([]input, 0, MaxBatch)
+	busy := false
 	for {
 		batch = batch[:0]
 		select {
@@ -30,7 +31,12 @@ func (l *Loop) run() {
 			l.takeLeave(l.gather(batch))
 			return
 		}
-		wake, err := l.turn(l.gather(batch))
+		if busy {
+			time.Sleep(linger)
+		}
+		batch = l.gather(batch)
+		busy = len(batch) >= busyBatch
+		wake, err := l.turn(batch)
 		if err != nil {
 			l.err = err
 			l.log.Error("the node stops: nothing was sent that was not saved; start it again", "error", err)
@@ -43,6 +49,13 @@ func (l *Loop) run() {
 		}
 	}
 }
+
+// Where much comes at once, a turn waits a moment for more of it: every commit, signature and message then serves
+// more payments. A moment is about what a commit takes on a fast disk, so it is never most of a payment's time.
+const (
+	linger    = 150 * time.Microsecond
+	busyBatch = 8 // inputs of one turn; a payment alone brings one or two at a time
+)
 
 // gather adds what waits already, and what those who are about to put something in put in
 // when they are let: a commit and a signature then serve more payments. Where nobody is, that takes
