@@ -44,7 +44,8 @@ var layers = map[string]struct {
 	"examples/till":     {imports: []string{"github.com/skip2/go-qrcode", "kula/client", "kula/money"}},
 	"bench":             {imports: []string{"kula/ident"}},
 
-	"internal/p2p": {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/", "github.com/quic-go/", "golang.org/x/"}},
+	"internal/p2p/p2ptest": {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/"}},
+	"internal/p2p":         {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/", "github.com/quic-go/", "golang.org/x/"}},
 }
 
 // impure is what a rule must never see: time, entropy and the world come in by argument.

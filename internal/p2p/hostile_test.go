@@ -2,14 +2,9 @@ package p2p
 
 import (
 	"bufio"
-	"bytes"
-	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -21,20 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-libp2p/core/sec"
-	"github.com/libp2p/go-libp2p/core/transport"
-	lyamux "github.com/libp2p/go-libp2p/p2p/muxer/yamux"
-	lupgrader "github.com/libp2p/go-libp2p/p2p/net/upgrader"
-	"github.com/libp2p/go-libp2p/p2p/security/noise"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
-	ma "github.com/multiformats/go-multiaddr"
-	mss "github.com/multiformats/go-multistream"
-
 	"kula/ident"
+	"kula/internal/p2p/p2ptest"
 )
 
 var hostile = flag.Int("hostile", 1000, "hostile connections in TestHostile (5000 is the figure to reach)")
@@ -110,20 +93,20 @@ func attack(job string) {
 	if _, err := fmt.Sscan(job, &addr, &count); err != nil {
 		panic(err)
 	}
-	a := newAttacker(addr)
+	a := p2ptest.New(addr, SessionProtocol, MaxFrame)
 	var made atomic.Int64
 	var workers sync.WaitGroup
 	for range 64 {
 		workers.Go(func() {
 			for i := made.Add(1); i <= count; i = made.Add(1) {
-				a.attack(int(i))
+				a.Attack(int(i % p2ptest.Ways))
 			}
 		})
 	}
 	workers.Wait()
-	fmt.Println(a.sessions.Load())
+	fmt.Println(a.Sessions.Load())
 	io.Copy(io.Discard, os.Stdin)
-	a.stop()
+	a.Stop()
 }
 
 // memory is what the victim says about itself, in KiB.
@@ -176,180 +159,6 @@ func (v *victimProcess) ask(t testing.TB, what string) memory {
 		t.Fatalf("the victim is gone: %v", err)
 	}
 	return m
-}
-
-// attacker makes hostile connections with a new key each.
-type attacker struct {
-	host string // host:port
-	addr ma.Multiaddr
-	peer peer.ID
-	mu   sync.Mutex
-	open []io.Closer
-	ends chan struct{}
-	wg   sync.WaitGroup
-	// sessions counts those that came up.
-	sessions atomic.Int64
-}
-
-func (a *attacker) keep(c io.Closer) {
-	a.mu.Lock()
-	a.open = append(a.open, c)
-	a.mu.Unlock()
-}
-
-func (a *attacker) stop() {
-	close(a.ends)
-	a.mu.Lock()
-	for _, c := range a.open {
-		c.Close()
-	}
-	a.mu.Unlock()
-	a.wg.Wait()
-}
-
-// raw opens a TCP connection and writes b.
-func (a *attacker) raw(b []byte) {
-	c, err := net.DialTimeout("tcp", a.host, 5*time.Second)
-	if err != nil {
-		return
-	}
-	a.keep(c)
-	c.Write(b)
-}
-
-// keyed returns a noise transport with a key of its own, and that key's peer.
-func keyed() (*noise.Transport, []lupgrader.StreamMuxer, peer.ID) {
-	key, pub, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	p, err := peer.IDFromPublicKey(pub)
-	if err != nil {
-		panic(err)
-	}
-	m := []lupgrader.StreamMuxer{{ID: lyamux.ID, Muxer: lyamux.DefaultTransport}}
-	n, err := noise.New(noise.ID, key, m)
-	if err != nil {
-		panic(err)
-	}
-	return n, m, p
-}
-
-// afterHandshake authenticates and writes garbage where yamux should be.
-func (a *attacker) afterHandshake() {
-	c, err := net.DialTimeout("tcp", a.host, 5*time.Second)
-	if err != nil {
-		return
-	}
-	a.keep(c)
-	if mss.SelectProtoOrFail(protocol.ID(noise.ID), c) != nil {
-		return
-	}
-	n, _, _ := keyed()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	s, err := n.SecureOutbound(ctx, c, a.peer)
-	if err != nil {
-		return
-	}
-	junk := make([]byte, 4096)
-	rand.Read(junk)
-	s.Write(junk)
-}
-
-// session authenticates, opens a session as the rules say, and lets misuse go on.
-func (a *attacker) session(misuse func(network.MuxedStream)) {
-	n, m, self := keyed()
-	up, err := lupgrader.New([]sec.SecureTransport{n}, m, nil, nil, nil)
-	if err != nil {
-		panic(err)
-	}
-	t, err := tcp.NewTCPTransport(up, nil, nil, tcp.DisableReuseport())
-	if err != nil {
-		panic(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	c, err := t.Dial(ctx, a.addr, a.peer)
-	if err != nil {
-		return
-	}
-	a.keep(c)
-	a.misuse(ctx, c, self, misuse)
-}
-
-func (a *attacker) misuse(ctx context.Context, c transport.CapableConn, self peer.ID, misuse func(network.MuxedStream)) {
-	st, err := c.OpenStream(ctx)
-	if err != nil {
-		return
-	}
-	st.SetDeadline(time.Now().Add(5 * time.Second))
-	if mss.SelectProtoOrFail(protocol.ID(SessionProtocol), st) != nil {
-		return
-	}
-	me, _ := identity(self)
-	him, _ := identity(a.peer)
-	if bytes.Compare(me[:], him[:]) < 0 { // we are the chooser
-		st.Write(appendFrame(nil, append([]byte{kindChoice}, make([]byte, choiceSize-1)...)))
-		if _, err := readOpening(st, kindEcho, echoSize); err != nil {
-			return
-		}
-	} else {
-		st.Write(appendFrame(nil, append([]byte{kindAsk}, make([]byte, askSize-1)...)))
-		choice, err := readOpening(st, kindChoice, choiceSize)
-		if err != nil {
-			return
-		}
-		st.Write(appendFrame(nil, append(append([]byte{kindEcho}, choice[1:]...), make([]byte, 8)...)))
-	}
-	st.SetDeadline(time.Time{})
-	a.sessions.Add(1)
-	misuse(st)
-}
-
-// slowly writes one byte of a frame a second.
-func (a *attacker) slowly(st network.MuxedStream) {
-	a.wg.Go(func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for b := byte(100); ; b = 'x' {
-			select {
-			case <-tick.C:
-			case <-a.ends:
-				return
-			}
-			if _, err := st.Write([]byte{b}); err != nil {
-				return
-			}
-		}
-	})
-}
-
-// oversized announces 12 MiB and sends some of it.
-func oversized(st network.MuxedStream) {
-	st.Write(append(binary.AppendUvarint(nil, MaxFrame), make([]byte, 100<<10)...))
-}
-
-// attack makes the i-th hostile connection.
-func (a *attacker) attack(i int) {
-	junk := make([]byte, 1024)
-	switch i % 7 {
-	case 0:
-		a.raw(nil) // half-open
-	case 1: // announces a Noise message of 64 KiB and stops
-		a.raw([]byte("\x13/multistream/1.0.0\n\x07/noise\n\xff\xff"))
-	case 2:
-		rand.Read(junk)
-		a.raw(junk)
-	case 3:
-		a.afterHandshake()
-	case 4:
-		a.session(a.slowly)
-	case 5:
-		a.session(oversized)
-	case 6:
-		a.session(func(network.MuxedStream) {}) // an unknown key that says nothing
-	}
 }
 
 // pinger measures round trips of one friend.
@@ -433,13 +242,4 @@ func TestHostile(t *testing.T) {
 	if joined > 10*time.Second {
 		t.Errorf("a friend needed %v to connect during the flood", joined)
 	}
-}
-
-func newAttacker(addr string) *attacker {
-	at, p := peer.SplitAddr(ma.StringCast(addr))
-	port, err := at.ValueForProtocol(ma.P_TCP)
-	if err != nil {
-		panic(err)
-	}
-	return &attacker{host: "127.0.0.1:" + port, addr: at, peer: p, ends: make(chan struct{})}
 }

@@ -14,11 +14,15 @@ import (
 	"kula/credit"
 	"kula/ident"
 	"kula/internal/p2p"
+	"kula/internal/p2p/p2ptest"
 	"kula/money"
 	"kula/node"
 	"kula/pay"
 	"kula/wire"
 )
+
+// junk is n random bytes.
+var junk = p2ptest.Junk
 
 // liar is a friend that can lie. Left alone it keeps its side of every channel as an
 // honest node would, but it carries no payments and saves nothing.
