@@ -200,12 +200,12 @@ const acknowledgeEvery = MaxUnacknowledged / 2
 // sides may have begun one, and each waits for the other's word. The same goes while too much of mine is not
 // acknowledged: then only what my friend waits for is signed (spec C-28).
 func (c *Channel) Pending() bool {
-	switch open := c.unheard(0); {
-	case open >= 2*MaxUnacknowledged:
+	switch {
+	case c.Full():
 		return false
 	case c.AwaitsEpoch():
 		return c.crossed()
-	case open >= MaxUnacknowledged:
+	case c.unheard(0) >= MaxUnacknowledged:
 		return c.awaited()
 	}
 	return c.awaited() || c.Theirs.Answer || !c.holdsBack() && c.queued()

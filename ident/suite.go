@@ -104,8 +104,8 @@ type Suite interface {
 	// Verify says whether sig is id's signature of msg in the domain tag. An id
 	// that is not valid has signed nothing. It panics if tag is not a tag.
 	Verify(id ID, tag Tag, msg []byte, sig Signature) bool
-	// VerifyAll says whether Verify would say so of each check. For many it costs less
-	// than half as much.
+	// VerifyAll says whether Verify would say so of each check. From MinBatch on it costs
+	// less.
 	VerifyAll(checks []Check) bool
 	// Preimage returns the preimage I chose with salt.
 	Preimage(salt Salt) Preimage

@@ -198,7 +198,7 @@ func (n *Node) imitates(name string, self *friend) bool {
 	return ident.LooksLikeKey(name) || n.me.Begins(name) || slices.ContainsFunc(n.order, func(f *friend) bool { return f != self && f.id.Begins(name) })
 }
 
-// mayCall says whether the user may call a friend name, which is not empty.
+// mayCall says whether the user may call a friend name; empty is no name.
 func (n *Node) mayCall(name string, self *friend) *Error {
 	switch {
 	case strings.EqualFold(strings.TrimSpace(name), "me"):

@@ -30,10 +30,8 @@ func (n *Node) invite(c *Invite) (any, *Error) {
 	if c.Expires <= n.now/1000 {
 		return nil, refusal(wire.InvitationExpired, "the invitation would have expired already")
 	}
-	if c.Name != "" {
-		if err := n.mayCall(c.Name, nil); err != nil {
-			return nil, err
-		}
+	if err := n.mayCall(c.Name, nil); err != nil {
+		return nil, err
 	}
 	if c.Name != "" && n.uniqueName(c.Name, nil) != c.Name {
 		return nil, refusal(wire.NameTaken, "you call another friend %q already", c.Name)
@@ -77,15 +75,14 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 		}
 	}
 	f := n.friends[i.From]
-	if f == nil {
+	known := f != nil
+	if !known {
 		f = n.newFriend(i.From)
 	}
-	if c.Name != "" {
-		if err := n.mayCall(c.Name, f); err != nil {
-			return nil, err
-		}
+	if err := n.mayCall(c.Name, f); err != nil {
+		return nil, err
 	}
-	if n.friends[i.From] == nil {
+	if !known {
 		n.addFriend(f)
 	}
 	f.tentative, f.removed, f.closing, f.pending = false, false, false, true

@@ -284,8 +284,7 @@ func (n *Node) timers() {
 		if i.state == pay.InvoiceOpen {
 			i.state = pay.InvoiceExpired
 		}
-		v := i.view()
-		n.fx.Tell = append(n.fx.Tell, Notice{Invoice: v})
+		n.fx.Tell = append(n.fx.Tell, Notice{Invoice: i.view()})
 		n.doneInvoice(i)
 	}
 	for token, v := range n.invitations {

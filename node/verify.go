@@ -26,13 +26,10 @@ func (v *verified) Verify(id ident.ID, tag ident.Tag, msg []byte, sig ident.Sign
 	return len(v.good) > 0 && v.good[check{id, tag, string(msg), sig}] || v.Suite.Verify(id, tag, msg, sig)
 }
 
-// minTogether is from how many signatures on verifying them together is cheaper.
-const minTogether = 3
-
 // verifyAll verifies together what this Step's events are about to have verified. Where one of them is
 // false nothing is known, and each is verified in its turn.
 func (n *Node) verifyAll(events []Event) {
-	if len(events) < minTogether {
+	if len(events) < ident.MinBatch {
 		return
 	}
 	var checks []ident.Check
@@ -41,7 +38,7 @@ func (n *Node) verifyAll(events []Event) {
 			checks = append(checks, c)
 		}
 	}
-	if len(checks) < minTogether || !n.suite.VerifyAll(checks) {
+	if len(checks) < ident.MinBatch || !n.suite.VerifyAll(checks) {
 		return
 	}
 	for _, c := range checks {
@@ -62,7 +59,7 @@ func (n *Node) signatureIn(e Event) (ident.Check, bool) {
 	case Received:
 		switch m := e.Message.(type) {
 		case *wire.Update:
-			if f := n.friends[e.Peer]; f == nil || f.session == nil || f.session.number != e.Session || !f.session.heard || !f.ready() {
+			if f := n.friends[e.Peer]; f == nil || !f.ready() || f.session.number != e.Session {
 				break // not looked at, or not now: nobody's junk may spoil the batch
 			}
 			return ident.Check{ID: e.Peer, Tag: wire.TagPromise, Msg: m.Promise.Body, Sig: m.Promise.Sig}, true

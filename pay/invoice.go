@@ -16,11 +16,19 @@ func NewInvoice(suite ident.Suite, salt ident.Salt, i wire.Invoice) (wire.Signed
 
 // OpenInvoice checks form and signature of an invoice, not its dates.
 func OpenInvoice(v Verifier, s wire.Signed) (*wire.Invoice, error) {
+	i, err := readInvoice(s)
+	if err != nil {
+		return nil, err
+	}
+	return i, VerifyInvoice(v, s, i)
+}
+
+func readInvoice(s wire.Signed) (*wire.Invoice, error) {
 	i := new(wire.Invoice)
 	if err := wire.Unmarshal(s.Body, i); err != nil {
 		return nil, fmt.Errorf("invoice: %w", err)
 	}
-	return i, VerifyInvoice(v, s, i)
+	return i, nil
 }
 
 // VerifyInvoice checks that the payee of i signed s, of which i is the statement.
@@ -54,11 +62,8 @@ func ReadInvoiceLink(link string) (wire.Signed, *wire.Invoice, error) {
 	if err != nil {
 		return s, nil, err
 	}
-	i := new(wire.Invoice)
-	if err := wire.Unmarshal(s.Body, i); err != nil {
-		return s, nil, fmt.Errorf("invoice: %w", err)
-	}
-	return s, i, nil
+	i, err := readInvoice(s)
+	return s, i, err
 }
 
 // InvitationLink spells a signed invitation as a link.

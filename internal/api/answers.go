@@ -206,20 +206,19 @@ func (q *keeper) save(value any, refusal *node.Error) []node.Record {
 	} else {
 		q.fail(problem(http.StatusInternalServerError, wire.StorageFailed, "it was done, and the answer cannot be shown: %v", err))
 	}
-	return append(q.record(), q.answers.forget(q.saved.Time)...)
+	return append([]node.Record{q.record()}, q.answers.forget(q.saved.Time)...)
 }
 
 func (q *keeper) fail(p *Problem) { q.saved.Status, q.saved.Body = p.Status, mustJSON(p) }
 
-func (q *keeper) record() []node.Record {
+// record is the answer's, now one of those kept.
+func (q *keeper) record() node.Record {
 	d := dated{q.key, q.saved.Time}
-	if !q.kept {
-		q.kept = true
-		q.answers.mu.Lock()
-		q.answers.order = append(q.answers.order, d)
-		q.answers.mu.Unlock()
-	}
-	return []node.Record{{Kind: kindAnswer, Key: d.recordKey(), Value: mustJSON(q.saved)}}
+	q.kept = true
+	q.answers.mu.Lock()
+	q.answers.order = append(q.answers.order, d)
+	q.answers.mu.Unlock()
+	return node.Record{Kind: kindAnswer, Key: d.recordKey(), Value: mustJSON(q.saved)}
 }
 
 // forget drops some keys that are too old or too many, and returns what deletes them.

@@ -149,7 +149,7 @@ func (t *Tokens) limit(r *run.Request, k *token, c *node.Pay, cost money.Value) 
 	var h *hold
 	_, id, _ := node.PriorKey(c)
 	r.Admit = func(n *node.Node) error {
-		if by := t.asking[id]; by != nil && id != "" { // in this very batch, or while a way is sought
+		if by := t.asking[id]; by != nil { // in this very batch, or while a way is sought
 			return busyUnless(by == k)
 		}
 		if raw, err := wire.ParseID16(id); err == nil {
@@ -165,12 +165,10 @@ func (t *Tokens) limit(r *run.Request, k *token, c *node.Pay, cost money.Value) 
 		return err
 	}
 	r.Save = func(value any, refusal *node.Error) []node.Record {
-		if h != nil {
-			delete(t.asking, id)
-		}
 		if h == nil {
 			return nil
 		}
+		delete(t.asking, id)
 		p, _ := value.(*node.PaymentView)
 		if refusal != nil {
 			p = nil
