@@ -76,7 +76,7 @@ func (n *Node) collect(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blo
 	if inv != nil && inv.from != nil && inv.from != c {
 		claim.Busy = true
 	}
-	if len(c.parts) > 0 && (c.payment != box.Payment || c.form != box.Form || c.total != box.Total || c.currency != box.Currency || c.invoice != inv || c.revealed) {
+	if len(c.parts) > 0 && (c.payment != box.Payment || c.form != box.Form || c.total != box.Total || c.currency != box.Currency || c.invoice != inv || c.revealed && len(in.preimages) == 0) {
 		claim.Duplicate = true
 	}
 	reason := pay.Collect(&claim)
@@ -96,6 +96,7 @@ func (n *Node) collect(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blo
 		}
 	}
 	c.parts = append(c.parts, collectedPart{place{f, l.Number}, l.Amount})
+	c.revealed = c.revealed || len(in.preimages) > 0 // before a restore
 	in.mine = c
 	n.markIn(f, l.Number)
 	n.advance(c, l)

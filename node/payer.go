@@ -194,7 +194,7 @@ func (n *Node) payPush(p *payment, cmd *Pay) *Error {
 // try looks for a route and locks it. then is called once it is decided whether something is locked.
 func (n *Node) try(p *payment, then func(*payment)) {
 	n.plan(p, func(r *pay.Route, no *wire.Reason) {
-		if p.stage == stageReturned || p.stage == stagePaid {
+		if p.stage != stageRoute { // it ended meanwhile, or a restore found its lock
 			then(p)
 			return
 		}

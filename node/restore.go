@@ -187,6 +187,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 
 // adopt replaces a channel by what the friend showed; the book gets one opening row per currency that differs.
 func (n *Node) adopt(f *friend, ch *credit.Channel) {
+	before := maps.Clone(f.in)
 	n.forgetLocks(f)
 	f.above = max(f.above, f.ch.Mine.Promise.Epoch)
 	ch.KeepTerms(f.ch)
@@ -194,7 +195,11 @@ func (n *Node) adopt(f *friend, ch *credit.Channel) {
 	f.ch, f.lost = ch, adopted
 	for _, l := range ch.Theirs.Locks {
 		n.parts[l.Part] = place{f, l.Number}
-		f.in[l.Number] = &incoming{part: l.Part, restored: true}
+		in := &incoming{part: l.Part, restored: true}
+		if was := before[l.Number]; was != nil && len(was.preimages) > 0 && l.Condition.Met(was.preimages) {
+			in.preimages, in.note = was.preimages, was.note // what was revealed stays so
+		}
+		f.in[l.Number] = in
 	}
 	for _, l := range ch.Mine.Locks {
 		f.out[l.Number] = &outgoing{}
@@ -204,9 +209,16 @@ func (n *Node) adopt(f *friend, ch *credit.Channel) {
 	n.tellFriend(f)
 }
 
-// forgetLocks removes what is known of a channel's locks; payments and collections find theirs again in relink.
+// forgetLocks removes what is known of a channel's locks; payments, collections and the other halves of what I carry
+// find theirs again in relink.
 func (n *Node) forgetLocks(f *friend) {
 	for number, out := range f.out {
+		if up := out.up.friend; up != nil {
+			if in := up.in[out.up.number]; in != nil && in.onward == (place{f, number}) {
+				in.onward, in.fee, in.restored = place{}, 0, true
+				n.markIn(up, out.up.number)
+			}
+		}
 		if p := out.payment; p != nil && p.at == (place{f, number}) {
 			p.at = place{}
 			if n.payments[p.id] == p {
@@ -216,6 +228,12 @@ func (n *Node) forgetLocks(f *friend) {
 		n.dropOut(f, number)
 	}
 	for number, in := range f.in {
+		if next := in.onward.friend; next != nil {
+			if out := next.out[in.onward.number]; out != nil && out.up == (place{f, number}) {
+				out.up, out.fee = place{}, 0
+				n.markOut(next, in.onward.number)
+			}
+		}
 		if in.mine != nil {
 			in.mine.forget(f, number)
 			n.unheld(in.mine)
@@ -554,7 +572,7 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 		return // this is an earlier try, whose drop the friend does not know of yet
 	}
 	p.salt, p.boxSalt, p.sealed = box.Salt, b.Salt, &sealed
-	p.route, p.part, p.at = r, l.Part, place{f, l.Number}
+	p.route, p.part, p.at, p.catching = r, l.Part, place{f, l.Number}, false
 	n.stage(p, stageLocked)
 	switch { // it may have ended before it was known for mine
 	case l.End == credit.Fulfilled:

@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"testing"
+
+	"kula/money"
+	"kula/node"
+)
+
+// A mediator on an old copy goes on with the payee while the payer, which has shown what it holds, is away. When the
+// payer comes back it shows it again: the part still belongs to the lock that stands with the payee, and is not given back.
+func TestScenario15ShownTwice(t *testing.T) {
+	for _, revealed := range []bool{false, true} {
+		w := three()
+		a, b, c := w.Members[0], w.Members[1], w.Members[2]
+		copied := b.disk.clone()
+		id, _ := w.Hold(a, c, 15)
+		c.Crash()
+		b.Crash()
+		b.restore, b.disk = true, copied
+		b.Start()
+		w.until("the payer has shown what it holds", func() bool { w.Run(50); return lockedBy(a, b) })
+		w.Cut(a, b, 60_000)
+		c.Start()
+		w.Run(35_000)
+		w.assert(w.LockOn(b, c) == 15, "b has locked %d", w.LockOn(b, c))
+		if revealed {
+			v, _ := w.Must(a, &node.Release{ID: id}).(*node.PaymentView)
+			w.Must(c, &node.Redeem{Link: v.Release})
+			w.Run(2000)
+			w.assert(c.Balance(FST) == 15, "the payee has %d", c.Balance(FST))
+		}
+		w.net.severed[pairOf(a, b)] = 0
+		w.Run(5000)
+		if !revealed {
+			w.assert(a.Outcome(id).State == node.Held && w.LockOn(b, c) == 15, "after the restore: %+v, %d locked", a.Outcome(id), w.LockOn(b, c))
+			w.Must(a, &node.Release{ID: id})
+			w.Run(2000)
+		}
+		paid(w, a.Outcome(id))
+		w.Expect("paid", FST, -20, 5, 15)
+		finish(t, w)
+	}
+}
+
+// lockedBy says whether o's view shows a lock of m's.
+func lockedBy(m, o *Member) bool { return currencyOf(o.with(m), FST).LockedByThem.Amount > 0 }
+
+// A payer restored from its phrase is asked to pay an invoice again while it still waits for a friend who is away: that
+// is the payment for which an amount is set aside already, and nothing is tried beside it.
+func TestScenario15PaidWhileRestored(t *testing.T) {
+	w, payer, away, payee := shop()
+	payer.Crash()
+	payer.Start()
+	w.Run(5000) // by now each friend keeps the heads that name the other
+	id, i := w.Hold(payer, payee, 10)
+	away.Crash()
+	payer.Crash()
+	payer.restore, payer.config.Restored, payer.disk = true, true, newDisk()
+	payer.Start()
+	w.until("the payee has shown what it holds", func() bool { return lockedBy(payer, payee) && payer.with(payee) != nil })
+	payer.Do(&node.Pay{Invoice: i.URI, MaxFee: new(money.Amount(5)), GiveUp: 60_000}, nil)
+	w.Run(40_000)
+	away.Start()
+	w.Run(5000)
+	w.assert(payer.Outcome(id).State == node.Held && w.LockOn(payer, payee) == 10, "after the restore: %+v, %d locked", payer.Outcome(id), w.LockOn(payer, payee))
+	w.Must(payer, &node.Release{ID: id})
+	w.Run(2000)
+	paid(w, payer.Outcome(id))
+	w.Expect("paid", FST, -10, 0, 10)
+	finish(t, w)
+}
+
+// A payee learns from one friend that it is an old copy, and so asks the other, which shows what it holds together with
+// the word that opens a payment: what is revealed in that Step stays revealed.
+func TestScenario15RevealedAsShown(t *testing.T) {
+	w, payee, one, two := shop()
+	copied := payee.disk.clone()
+	paid(w, w.PayInvoice(two, payee, 3)) // the copy does not know of it
+	s := w.net.live[pairOf(payee, one)]
+	s.stall[1-s.other(payee)] = true
+	id, _ := w.Pay(one, &node.Pay{To: payee.key, Value: fst(10)}) // the payee hears of it only after it came back
+	payee.Crash()
+	payee.restore, payee.disk = true, copied
+	w.Cut(payee, two, 0)
+	w.net.severed[pairOf(payee, two)] = w.now + 60_000
+	payee.Start()
+	w.until("the amount is locked", func() bool { return lockedBy(one, payee) && !one.due })
+	one.pause(func() {
+		w.net.severed[pairOf(payee, two)] = 0
+		w.Run(2000)
+	})
+	w.until("nothing is to be done", func() bool { return !payee.due })
+	payee.pause(func() { w.Run(100) })
+	w.Run(40_000)
+	paid(w, one.Outcome(id))
+	w.Expect("paid", FST, 13, -10, -3)
+	finish(t, w)
+}
+
+// pause lets something happen of which the member notices all in one Step.
+func (m *Member) pause(happen func()) {
+	m.due = true
+	happen()
+	m.step()
+}
