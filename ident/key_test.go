@@ -270,12 +270,43 @@ func TestSealProperties(t *testing.T) {
 	})
 }
 
+// A kind that seals many messages: each has a nonce of its own, and is of that kind and key alone.
+func TestSealAgainProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k := SharedKey(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "key"))
+		kind := rapid.String().Draw(t, "kind")
+		plain := rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "plaintext")
+		box := SealAgain(k, kind, plain)
+		if got, ok := OpenAgain(k, kind, box); !ok || !bytes.Equal(got, plain) || !bytes.Equal(box, SealAgain(k, kind, plain)) {
+			t.Fatalf("opened %x, %v", got, ok)
+		}
+		if other := SealAgain(k, kind, append(plain, 0)); bytes.Equal(other[:nonceSize], box[:nonceSize]) {
+			t.Fatal("two messages under one nonce")
+		}
+		if _, ok := OpenAgain(k, kind+"x", box); ok {
+			t.Fatal("opened as another kind")
+		}
+		if _, ok := Open(k, kind, box); ok {
+			t.Fatal("opened as a box of one message")
+		}
+		bit := rapid.IntRange(0, 8*len(box)-1).Draw(t, "bit")
+		box[bit/8] ^= 1 << (bit % 8)
+		if _, ok := OpenAgain(k, kind, box); ok {
+			t.Fatal("opened a changed box")
+		}
+	})
+}
+
 func FuzzOpen(f *testing.F) {
 	k := SharedKey(bytesOf(1))
 	f.Add("kind", Seal(k, "kind", []byte("plaintext")))
+	f.Add("kind", SealAgain(k, "kind", []byte("plaintext")))
 	f.Add("", []byte{})
 	f.Fuzz(func(t *testing.T, kind string, box []byte) {
 		if plain, ok := Open(k, kind, box); ok && !bytes.Equal(Seal(k, kind, plain), box) {
+			t.Fatalf("%x is a second box of %x", box, plain)
+		}
+		if plain, ok := OpenAgain(k, kind, box); ok && !bytes.Equal(SealAgain(k, kind, plain), box) {
 			t.Fatalf("%x is a second box of %x", box, plain)
 		}
 	})

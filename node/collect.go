@@ -170,13 +170,34 @@ func (n *Node) advance(c *collection, l *credit.TheirLock) {
 	}
 	for _, p := range c.parts {
 		if p.number == l.Number && p.friend.ch.TheirLock(l.Number) == l && p.friend.session != nil {
-			n.send(p.friend, &wire.Acknowledge{Number: l.Number, Note: n.sealArrived(c, &l.Lock)})
+			n.sendArrived(p.friend, c, &l.Lock)
 		}
 	}
 }
 
-func (n *Node) sealArrived(c *collection, l *wire.Lock) []byte {
-	return c.sealed.SealArrived(n.suite, &wire.Arrived{Payment: c.payment, Part: l.Part, Amount: l.Amount, Condition: l.Condition.ID()})
+func (n *Node) sendArrived(f *friend, c *collection, l *wire.Lock) {
+	m := &wire.Acknowledge{Number: l.Number}
+	n.send(f, m)
+	n.giveWord(pay.Arrived, &wire.Arrived{Payment: c.payment, Part: l.Part, Amount: l.Amount, Condition: l.Condition.ID()}, func(word *wire.Batched) {
+		m.Note = c.sealed.SealWord(pay.Arrived, l.Part, word)
+	})
+}
+
+// giveWord has a statement for a payer signed at the end of the Step, together with all others; seal then gets it.
+func (n *Node) giveWord(w pay.Word, v any, seal func(*wire.Batched)) {
+	if n.batch.Full() {
+		n.signWords()
+	}
+	n.batch.Add(ident.Tag(w), v)
+	n.words = append(n.words, seal)
+}
+
+// signWords signs what was promised to payers in this Step: one signature for all.
+func (n *Node) signWords() {
+	for i, signed := range n.batch.Sign(n.suite) {
+		n.words[i](&signed)
+	}
+	n.words = n.words[:0]
 }
 
 // open reveals all parts of a complete collection. From here on nothing of it is ever cancelled.
@@ -188,14 +209,25 @@ func (n *Node) open(c *collection, preimages []ident.Preimage) {
 			continue
 		}
 		in.preimages = preimages
-		if c.form == wire.FormPush && !in.restored { // a receipt may have been sealed before the disk was lost: one kind seals one message
-			in.note = c.sealed.SealReceived(n.suite, l.Part, &wire.Received{Payment: c.payment, Payee: n.me, Currency: c.currency, Amount: c.total, Time: n.now})
-		}
 		n.markIn(p.friend, p.number)
+		m := &wire.Reveal{Number: p.number, Preimages: preimages}
 		if p.friend.session != nil && p.friend.session.heard {
-			n.send(p.friend, &wire.Reveal{Number: p.number, Preimages: preimages, Note: in.note})
+			n.send(p.friend, m)
+		}
+		if c.form == wire.FormPush {
+			n.sealReceived(c, p.place, l.Part, m)
 		}
 	}
+}
+
+// sealReceived gives the payer of a push its receipt, with the reveal and with each repetition.
+func (n *Node) sealReceived(c *collection, at place, part wire.PartID, m *wire.Reveal) {
+	n.giveWord(pay.Received, &wire.Received{Payment: c.payment, Payee: n.me, Currency: c.currency, Amount: c.total, Time: n.now}, func(word *wire.Batched) {
+		m.Note = c.sealed.SealWord(pay.Received, part, word)
+		if in := at.friend.in[at.number]; in != nil {
+			in.note = m.Note
+		}
+	})
 }
 
 // ordered is the payer's word along one of its parts.

@@ -8,7 +8,7 @@
 // randomness, no file, no callback, no log. Same state and same arguments give the
 // same effects, byte for byte. The driver performs the effects in field order; what is
 // in Save and Book is on disk, in one transaction, before anything in Send leaves.
-// Pass may leave before: it holds only reveals, which are repeated until answered.
+// Pass may leave before: it holds only what others said about a lock, which is repeated after each hello.
 //
 // A node is used from one goroutine. Between Steps it can be read: [Node.Friends],
 // [Node.Balances], [Node.Payment] and so on.

@@ -64,7 +64,7 @@ func (Do) event()           {}
 // at once; everything in Save and Book is on disk, in one transaction, before anything
 // below it happens.
 type Effects struct {
-	Pass    []Out         // reveals on their way to the payer: they are repeated until answered and need no save
+	Pass    []Out         // what others said about a lock, on its way: it is repeated after each hello and needs no save
 	Ask     []Query       // routes wanted from an index server: nothing is promised by asking
 	Save    []Record      // state; of several with one kind and key only the last is here
 	Book    []Row         // rows to append

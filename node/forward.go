@@ -163,8 +163,14 @@ func (n *Node) revealUp(out *outgoing, note []byte) {
 	}
 	in.preimages, in.note = out.preimages, note
 	n.markIn(up, out.up.number)
-	if up.session != nil && up.session.heard && !up.session.dead {
-		n.fx.Pass = append(n.fx.Pass, Out{Session{up.id, up.session.number}, &wire.Reveal{Number: out.up.number, Preimages: out.preimages, Note: note}})
+	n.pass(up, &wire.Reveal{Number: out.up.number, Preimages: out.preimages, Note: note})
+}
+
+// pass sends on what another said about a lock, before anything of this Step is saved: nothing of mine depends on
+// it, and it is repeated after each hello.
+func (n *Node) pass(f *friend, m wire.Message) {
+	if s := f.session; s != nil && s.heard && !s.dead {
+		n.fx.Pass = append(n.fx.Pass, Out{Session{f.id, s.number}, m})
 	}
 }
 
@@ -185,9 +191,7 @@ func (n *Node) acknowledge(f *friend, m *wire.Acknowledge) {
 	}
 	if in := up.in[out.up.number]; in != nil && len(in.preimages) == 0 {
 		in.arrived = m.Note
-		if up.session != nil && up.session.heard {
-			n.send(up, &wire.Acknowledge{Number: out.up.number, Note: m.Note})
-		}
+		n.pass(up, &wire.Acknowledge{Number: out.up.number, Note: m.Note})
 	}
 }
 
@@ -223,8 +227,8 @@ func (n *Node) onward(f *friend, m *wire.Onward) {
 		return // one to open, one to cancel: there is no third kind
 	}
 	out.orders = append(out.orders, m.Note)
-	if own.Opened != credit.Queued && next.session != nil && next.session.heard {
-		n.send(next, &wire.Onward{Number: own.Number, Note: m.Note})
+	if own.Opened != credit.Queued {
+		n.pass(next, &wire.Onward{Number: own.Number, Note: m.Note})
 	}
 }
 
@@ -238,19 +242,23 @@ func (n *Node) ordersOf(out *outgoing) [][]byte {
 	return out.orders
 }
 
-// arrivedNote is the acknowledgement to repeat for an incoming lock: mine as payee, or the one that was passed to me.
-func (n *Node) arrivedNote(in *incoming, l *wire.Lock) []byte {
-	if in.mine != nil {
-		return n.sealArrived(in.mine, l)
-	}
-	return in.arrived
-}
-
 // ended: a lock of a friend's is gone from its promise.
 func (n *Node) ended(f *friend, l *credit.TheirLock, fulfilled bool) {
 	in := f.in[l.Number]
 	n.dropIn(f, l.Number)
-	if in != nil && in.mine != nil {
+	switch {
+	case in == nil:
+	case in.mine != nil:
 		n.collected(in.mine, f, l, fulfilled)
+	case fulfilled && in.onward.friend != nil:
+		n.payOnward(in.onward)
+	}
+}
+
+// payOnward: a mediator that was paid pays on, also where it has forgotten the reveal that it passed on, and nobody is left to repeat it.
+func (n *Node) payOnward(to place) {
+	if l := to.friend.ch.OwnLock(to.number); l != nil && l.Opened != credit.Queued && to.friend.ch.Fulfil(to.number) {
+		n.markOut(to.friend, to.number)
+		n.touch(to.friend)
 	}
 }

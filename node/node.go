@@ -51,6 +51,8 @@ type Node struct {
 	dirty       map[recordKey]bool
 	touched     []*friend
 	changed     map[wire.PaymentID]*payment // to be told of at the end of the Step
+	batch       wire.Batch                  // what payers are told of their payments, signed at the end of the Step
+	words       []func(*wire.Batched)       // seal each of them
 	wakes       []int64
 	due         int64 // when timers look again
 	stopped     bool
@@ -112,6 +114,7 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	for n.retryUnaccepted() { // signing made room
 		n.sign()
 	}
+	n.signWords()
 	if !n.stopped {
 		n.announce()
 	}

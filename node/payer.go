@@ -40,7 +40,7 @@ type payment struct {
 	reason   *wire.Reason
 	told     *ReasonView // the reason with its words, once returned
 	preimage []ident.Preimage
-	received wire.Signed
+	received wire.Batched
 	paidAt   int64
 
 	// Learned from what came back; not saved: they are others' words about that moment, and after a restart the
@@ -416,7 +416,7 @@ func (n *Node) paid(p *payment, l *credit.OwnLock, m *wire.Reveal) {
 		if n.reseal(p) == nil {
 			signed, got, err := p.sealed.OpenReceived(n.suite, l.Part, p.payee, m.Note)
 			if err == nil && got.Payment == p.id && got.Amount == p.value.Amount && got.Currency == p.value.Currency {
-				p.received = signed
+				p.received = *signed
 			}
 		}
 	}

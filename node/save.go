@@ -378,7 +378,7 @@ type savedPayment struct {
 	Since    int64
 	Told     []byte // JSON of the reason's view
 	Preimage []ident.Preimage
-	Received wire.Signed
+	Received wire.Batched
 	PaidAt   int64
 	Tries    uint64
 }

@@ -305,8 +305,10 @@ func (n *Node) repeat(f *friend) {
 		}
 		if len(in.preimages) > 0 {
 			n.send(f, &wire.Reveal{Number: l.Number, Preimages: in.preimages, Note: in.note})
-		} else if note := n.arrivedNote(in, &l.Lock); note != nil {
-			n.send(f, &wire.Acknowledge{Number: l.Number, Note: note})
+		} else if in.mine != nil {
+			n.sendArrived(f, in.mine, &l.Lock)
+		} else if in.arrived != nil {
+			n.send(f, &wire.Acknowledge{Number: l.Number, Note: in.arrived})
 		}
 	}
 	for _, l := range f.ch.Mine.Locks {

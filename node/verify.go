@@ -2,6 +2,7 @@ package node
 
 import (
 	"kula/ident"
+	"kula/pay"
 	"kula/wire"
 )
 
@@ -23,7 +24,15 @@ type check struct {
 
 // Verify implements ident.Suite.
 func (v *verified) Verify(id ident.ID, tag ident.Tag, msg []byte, sig ident.Signature) bool {
-	return len(v.good) > 0 && v.good[check{id, tag, string(msg), sig}] || v.Suite.Verify(id, tag, msg, sig)
+	key := check{id, tag, string(msg), sig}
+	if v.good[key] {
+		return true
+	}
+	good := v.Suite.Verify(id, tag, msg, sig)
+	if good && tag == wire.TagBatch {
+		v.good[key] = true // for the other words of the batch
+	}
+	return good
 }
 
 // verifyAll verifies together what this Step's events are about to have verified. Where one of them is
@@ -33,16 +42,19 @@ func (n *Node) verifyAll(events []Event) {
 		return
 	}
 	var checks []ident.Check
+	seen := map[check]bool{} // a payee signs many words at once
 	for _, e := range events {
-		if c, ok := n.signatureIn(e); ok {
+		c, ok := n.signatureIn(e)
+		if !ok {
+			continue
+		}
+		if key := (check{c.ID, c.Tag, string(c.Msg), c.Sig}); !seen[key] {
+			seen[key] = true
 			checks = append(checks, c)
 		}
 	}
-	if len(checks) < ident.MinBatch || !n.suite.VerifyAll(checks) {
-		return
-	}
-	for _, c := range checks {
-		n.suite.good[check{c.ID, c.Tag, string(c.Msg), c.Sig}] = true
+	if len(checks) >= ident.MinBatch && n.suite.VerifyAll(checks) {
+		n.suite.good = seen
 	}
 }
 
@@ -65,11 +77,11 @@ func (n *Node) signatureIn(e Event) (ident.Check, bool) {
 			return ident.Check{ID: e.Peer, Tag: wire.TagPromise, Msg: m.Promise.Body, Sig: m.Promise.Sig}, true
 		case *wire.Acknowledge:
 			if p := n.lockedBy(e.Peer, m.Number); p != nil && p.stage == stageLocked {
-				return p.sealed.ArrivedCheck(p.payee, p.part, m.Note)
+				return p.sealed.WordCheck(pay.Arrived, p.payee, p.part, m.Note)
 			}
 		case *wire.Reveal:
 			if p := n.lockedBy(e.Peer, m.Number); p != nil && p.form == wire.FormPush {
-				return p.sealed.ReceivedCheck(p.payee, p.part, m.Note)
+				return p.sealed.WordCheck(pay.Received, p.payee, p.part, m.Note)
 			}
 		}
 	}

@@ -108,20 +108,45 @@ func PayerProof(pair ident.SharedKey, part wire.PartID, payment wire.PaymentID) 
 	return ident.Hash(mac.Sum(nil))
 }
 
-// SealArrived is the payee's word that a part is locked to it.
-func (s Sealed) SealArrived(suite ident.Suite, a *wire.Arrived) []byte {
-	signed := wire.Sign(suite, wire.TagArrived, a)
-	return ident.Seal(s.key, "arrived/"+a.Part.String(), wire.Marshal(&signed))
+// Word is what a payee signs for the payer of a part.
+type Word ident.Tag
+
+// The words: that a part is locked to the payee, and that a push was paid.
+const (
+	Arrived  = Word(wire.TagArrived)
+	Received = Word(wire.TagReceived)
+)
+
+func (w Word) kind(part wire.PartID) string {
+	if w == Arrived {
+		return "arrived/" + part.String()
+	}
+	return "received/" + part.String()
+}
+
+// SealWord seals the payee's word about a part to the payer.
+func (s Sealed) SealWord(w Word, part wire.PartID, signed *wire.Batched) []byte {
+	return ident.SealAgain(s.key, w.kind(part), wire.Marshal(signed))
+}
+
+// OpenWord reads it at the payer, without verifying it.
+func (s Sealed) OpenWord(w Word, part wire.PartID, note []byte) (*wire.Batched, error) {
+	plain, ok := ident.OpenAgain(s.key, w.kind(part), note)
+	if !ok {
+		return nil, fmt.Errorf("%w: not sealed by the payee", wire.ErrForm)
+	}
+	signed := new(wire.Batched)
+	return signed, wire.Unmarshal(plain, signed)
 }
 
 // OpenArrived checks the payee's word at the payer: it is signed by the payee and says what the payer locked.
-func (s Sealed) OpenArrived(suite ident.Suite, payee ident.ID, want *wire.Arrived, note []byte) error {
-	signed, err := s.openSigned("arrived/", want.Part, note)
+func (s Sealed) OpenArrived(v Verifier, payee ident.ID, want *wire.Arrived, note []byte) error {
+	signed, err := s.OpenWord(Arrived, want.Part, note)
 	if err != nil {
 		return err
 	}
 	var got wire.Arrived
-	if err := wire.Open(suite, payee, wire.TagArrived, signed, &got); err != nil {
+	if err := signed.Open(v, payee, wire.TagArrived, &got); err != nil {
 		return err
 	}
 	if got != *want {
@@ -130,25 +155,13 @@ func (s Sealed) OpenArrived(suite ident.Suite, payee ident.ID, want *wire.Arrive
 	return nil
 }
 
-func (s Sealed) openSigned(kind string, part wire.PartID, note []byte) (wire.Signed, error) {
-	var signed wire.Signed
-	plain, ok := ident.Open(s.key, kind+part.String(), note)
-	if !ok {
-		return signed, fmt.Errorf("%w: not sealed by the payee", wire.ErrForm)
+// WordCheck is the signature in a sealed word, for verifying many at once.
+func (s Sealed) WordCheck(w Word, payee ident.ID, part wire.PartID, note []byte) (ident.Check, bool) {
+	signed, err := s.OpenWord(w, part, note)
+	if err != nil {
+		return ident.Check{}, false
 	}
-	return signed, wire.Unmarshal(plain, &signed)
-}
-
-// ArrivedCheck is the signature in what OpenArrived opens, for verifying many at once.
-func (s Sealed) ArrivedCheck(payee ident.ID, part wire.PartID, note []byte) (ident.Check, bool) {
-	signed, err := s.openSigned("arrived/", part, note)
-	return ident.Check{ID: payee, Tag: wire.TagArrived, Msg: signed.Body, Sig: signed.Sig}, err == nil
-}
-
-// ReceivedCheck is the signature in what OpenReceived opens, for verifying many at once.
-func (s Sealed) ReceivedCheck(payee ident.ID, part wire.PartID, note []byte) (ident.Check, bool) {
-	signed, err := s.openSigned("received/", part, note)
-	return ident.Check{ID: payee, Tag: wire.TagReceived, Msg: signed.Body, Sig: signed.Sig}, err == nil
+	return signed.Check(payee, ident.Tag(w)), true
 }
 
 func orderKind(cancel bool, part wire.PartID) string {
@@ -187,21 +200,15 @@ func (s Sealed) OpenOrder(part wire.PartID, note []byte) (*wire.Order, error) {
 	return o, nil
 }
 
-// SealReceived is the payee's receipt of a push.
-func (s Sealed) SealReceived(suite ident.Suite, part wire.PartID, r *wire.Received) []byte {
-	signed := wire.Sign(suite, wire.TagReceived, r)
-	return ident.Seal(s.key, "received/"+part.String(), wire.Marshal(&signed))
-}
-
 // OpenReceived checks a push's receipt at the payer.
-func (s Sealed) OpenReceived(suite ident.Suite, part wire.PartID, payee ident.ID, note []byte) (wire.Signed, *wire.Received, error) {
-	signed, err := s.openSigned("received/", part, note)
+func (s Sealed) OpenReceived(v Verifier, part wire.PartID, payee ident.ID, note []byte) (*wire.Batched, *wire.Received, error) {
+	signed, err := s.OpenWord(Received, part, note)
 	if err != nil {
-		return signed, nil, err
+		return nil, nil, err
 	}
 	r := new(wire.Received)
-	if err := wire.Open(suite, payee, wire.TagReceived, signed, r); err != nil {
-		return signed, nil, err
+	if err := signed.Open(v, payee, wire.TagReceived, r); err != nil {
+		return nil, nil, err
 	}
 	return signed, r, nil
 }

@@ -161,10 +161,20 @@ func ends(t testing.TB) (from, to Sealed) {
 	return from, to
 }
 
+func arrived(s Sealed, by ident.Suite, a *wire.Arrived) []byte {
+	signed := wire.SignAlone(by, wire.TagArrived, a)
+	return s.SealWord(Arrived, a.Part, &signed)
+}
+
+func received(s Sealed, by ident.Suite, r *wire.Received) []byte {
+	signed := wire.SignAlone(by, wire.TagReceived, r)
+	return s.SealWord(Received, part, &signed)
+}
+
 func TestArrived(t *testing.T) { // P-30
 	from, to := ends(t)
 	a := &wire.Arrived{Payment: payment, Part: part, Amount: 1250, Condition: ident.Hash{5}}
-	note := to.SealArrived(payee, a)
+	note := arrived(to, payee, a)
 	if len(note) > wire.MaxNote {
 		t.Fatalf("%d bytes", len(note))
 	}
@@ -185,10 +195,12 @@ func TestArrived(t *testing.T) { // P-30
 		"another part":            {func(a *wire.Arrived) { a.Part[0]++ }, payee.ID(), note},
 		"another amount":          {func(a *wire.Arrived) { a.Amount++ }, payee.ID(), note},
 		"another condition":       {func(a *wire.Arrived) { a.Condition[0]++ }, payee.ID(), note},
-		"not signed by the payee": {func(*wire.Arrived) {}, payee.ID(), to.SealArrived(eve, a)},
-		"not a signed statement":  {func(*wire.Arrived) {}, payee.ID(), ident.Seal(to.key, "arrived/"+part.String(), []byte{1})},
+		"not signed by the payee": {func(*wire.Arrived) {}, payee.ID(), arrived(to, eve, a)},
+		"not a signed statement":  {func(*wire.Arrived) {}, payee.ID(), ident.SealAgain(to.key, "arrived/"+part.String(), []byte{1})},
 		"signed something else": {func(*wire.Arrived) {}, payee.ID(),
-			ident.Seal(to.key, "arrived/"+part.String(), wire.Marshal(wire.Sign(payee, wire.TagReceived, a)))},
+			ident.SealAgain(to.key, "arrived/"+part.String(), wire.Marshal(wire.SignAlone(payee, wire.TagReceived, a)))},
+		"sealed as a receipt": {func(*wire.Arrived) {}, payee.ID(),
+			ident.SealAgain(to.key, "received/"+part.String(), wire.Marshal(wire.SignAlone(payee, wire.TagArrived, a)))},
 	} {
 		want := *a
 		c.change(&want)
@@ -240,7 +252,7 @@ func TestOrder(t *testing.T) { // P-31
 func TestReceived(t *testing.T) { // P-41
 	from, to := ends(t)
 	r := &wire.Received{Payment: payment, Payee: payee.ID(), Currency: eur, Amount: 1250, Time: 5}
-	note := to.SealReceived(payee, part, r)
+	note := received(to, payee, r)
 	if len(note) > wire.MaxNote {
 		t.Fatalf("%d bytes", len(note))
 	}
@@ -250,8 +262,8 @@ func TestReceived(t *testing.T) { // P-41
 	}
 	kind := "received/" + part.String()
 	for name, bad := range map[string][]byte{
-		"empty": nil, "cut": note[1:], "by somebody else": to.SealReceived(eve, part, r), "not signed": ident.Seal(to.key, kind, []byte{1}),
-		"malformed": ident.Seal(to.key, kind, wire.Marshal(wire.Sign(payee, wire.TagReceived, &wire.Order{}))),
+		"empty": nil, "cut": note[1:], "by somebody else": received(to, eve, r), "not signed": ident.SealAgain(to.key, kind, []byte{1}),
+		"malformed": ident.SealAgain(to.key, kind, wire.Marshal(wire.SignAlone(payee, wire.TagReceived, &wire.Order{}))),
 	} {
 		if _, _, err := from.OpenReceived(payer, part, payee.ID(), bad); err == nil {
 			t.Errorf("%s: opened", name)
@@ -308,12 +320,15 @@ func TestKindsDiffer(t *testing.T) {
 	from, to := ends(t)
 	o := from.SealOrder(part, &wire.Order{Preimage: ident.Preimage{4}})
 	c := from.SealOrder(part, &wire.Order{Cancel: true})
-	a := to.SealArrived(payee, &wire.Arrived{Part: part})
-	r := to.SealReceived(payee, part, &wire.Received{Currency: eur, Amount: 1})
+	a := arrived(to, payee, &wire.Arrived{Part: part})
+	r := received(to, payee, &wire.Received{Currency: eur, Amount: 1})
 	for _, n := range [][]byte{o[1:], c[1:], a, r} {
 		opens := 0
 		for _, kind := range []string{"box/", "arrived/", "open/", "cancel/", "received/"} {
 			if _, ok := ident.Open(from.key, kind+part.String(), n); ok {
+				opens++
+			}
+			if _, ok := ident.OpenAgain(from.key, kind+part.String(), n); ok {
 				opens++
 			}
 		}

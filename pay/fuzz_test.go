@@ -46,13 +46,13 @@ func FuzzOpenBox(f *testing.F) {
 	})
 }
 
-// FuzzNotes: the same for OpenArrived, OpenOrder, OpenReceived and OpenReason.
+// FuzzNotes: the same for OpenWord, OpenArrived, OpenOrder, OpenReceived and OpenReason.
 func FuzzNotes(f *testing.F) {
 	from, to := ends(f)
 	a := &wire.Arrived{Payment: payment, Part: part, Amount: 5}
-	f.Add(byte(0), wire.Marshal(wire.Sign(payee, wire.TagArrived, a)))
+	f.Add(byte(0), wire.Marshal(wire.SignAlone(payee, wire.TagArrived, a)))
 	f.Add(byte(1), wire.Marshal(&wire.Order{Cancel: true}))
-	f.Add(byte(2), wire.Marshal(wire.Sign(payee, wire.TagReceived, &wire.Received{Payee: payee.ID(), Currency: eur, Amount: 1})))
+	f.Add(byte(2), wire.Marshal(wire.SignAlone(payee, wire.TagReceived, &wire.Received{Payee: payee.ID(), Currency: eur, Amount: 1})))
 	f.Add(byte(3), wire.Marshal(&wire.Reason{Code: wire.NotFound}))
 	eph, key, err := ben.ReplyTo(ident.Salt{3}, from.Key)
 	if err != nil {
@@ -61,10 +61,10 @@ func FuzzNotes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind byte, data []byte) {
 		switch kind % 4 {
 		case 0:
-			if from.OpenArrived(payer, payee.ID(), a, data) == nil {
+			if _, err := from.OpenWord(Arrived, part, data); err == nil || from.OpenArrived(payer, payee.ID(), a, data) == nil {
 				t.Fatal("opened what is not sealed")
 			}
-			_ = from.OpenArrived(payer, payee.ID(), a, ident.Seal(to.key, "arrived/"+part.String(), data))
+			_ = from.OpenArrived(payer, payee.ID(), a, ident.SealAgain(to.key, "arrived/"+part.String(), data))
 		case 1:
 			if _, err := to.OpenOrder(part, data); err == nil {
 				t.Fatal("opened what is not sealed")
@@ -79,7 +79,7 @@ func FuzzNotes(f *testing.F) {
 			if _, _, err := from.OpenReceived(payer, part, payee.ID(), data); err == nil {
 				t.Fatal("opened what is not sealed")
 			}
-			s, r, err := from.OpenReceived(payer, part, payee.ID(), ident.Seal(to.key, "received/"+part.String(), data))
+			s, r, err := from.OpenReceived(payer, part, payee.ID(), ident.SealAgain(to.key, "received/"+part.String(), data))
 			if err == nil && !bytes.Equal(wire.Marshal(r), s.Body) {
 				t.Fatalf("%x is a second spelling", s.Body)
 			}
@@ -103,7 +103,7 @@ func FuzzLinks(f *testing.F) {
 	f.Add(InvitationLink(wire.Sign(payer, wire.TagInvitation, &wire.Invitation{From: payer.ID(), Lines: []wire.Proposal{{Currency: eur}}})))
 	f.Add(ReleaseLink(&wire.Release{Payment: payment}))
 	f.Add(ReceiptLink(&wire.Receipt{Payee: payee.ID(), Invoice: s, Preimages: []ident.Preimage{payee.Preimage(i.Salt)}}))
-	f.Add(ReceiptLink(&wire.Receipt{Payee: payee.ID(), Received: wire.Sign(payee, wire.TagReceived, &wire.Received{Payee: payee.ID(), Currency: eur, Amount: 1})}))
+	f.Add(ReceiptLink(&wire.Receipt{Payee: payee.ID(), Received: wire.SignAlone(payee, wire.TagReceived, &wire.Received{Payee: payee.ID(), Currency: eur, Amount: 1})}))
 	f.Fuzz(func(t *testing.T, link string) {
 		if signed, _, err := ParseInvoiceLink(eve, link); err == nil {
 			if _, err := OpenInvoice(eve, signed); err != nil {

@@ -62,11 +62,8 @@ func VerifyReceipt(v Verifier, r *wire.Receipt) (*Paid, error) {
 
 func verifyReceived(v Verifier, r *wire.Receipt) (*Paid, error) {
 	var got wire.Received
-	if err := wire.Unmarshal(r.Received.Body, &got); err != nil {
+	if err := r.Received.Open(v, r.Payee, wire.TagReceived, &got); err != nil {
 		return nil, err
-	}
-	if !v.Verify(got.Payee, wire.TagReceived, r.Received.Body, r.Received.Sig) {
-		return nil, fmt.Errorf("%w of the payee %s", wire.ErrSignature, got.Payee)
 	}
 	if got.Payee != r.Payee {
 		return nil, fmt.Errorf("the statement is of %s, the receipt names %s", got.Payee, r.Payee)

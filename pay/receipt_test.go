@@ -79,9 +79,18 @@ func TestReceipts(t *testing.T) {
 	other, _ := invoice(func(i *wire.Invoice) { i.Memo = "wine" })
 	elsewhere, _ := NewInvoice(payee, ident.Salt{1}, wire.Invoice{Currency: eur, Amount: 1250, Created: 1000, Expires: 2000})
 	mine := payee.Preimage(salt)
-	received := wire.Sign(payee, wire.TagReceived, &wire.Received{Payment: payment, Payee: payee.ID(), Currency: eur, Amount: 700, Time: 77})
+	received := wire.SignAlone(payee, wire.TagReceived, &wire.Received{Payment: payment, Payee: payee.ID(), Currency: eur, Amount: 700, Time: 77})
 	forged := received
 	forged.Sig[0] ^= 1
+	var batch wire.Batch // one signature over three
+	batch.Add(wire.TagArrived, &wire.Arrived{})
+	batch.Add(wire.TagReceived, &wire.Received{Payment: payment, Payee: payee.ID(), Currency: eur, Amount: 700, Time: 77})
+	batch.Add(wire.TagReceived, &wire.Received{Payment: payment, Payee: payee.ID(), Currency: eur, Amount: 701, Time: 77})
+	three := batch.Sign(payee)
+	moved := three[1]
+	moved.Index = 0
+	swapped := three[1]
+	swapped.Body = three[2].Body
 	one, two := []ident.Preimage{mine}, []ident.Preimage{mine, {5}}
 	for _, c := range []struct {
 		name string
@@ -100,9 +109,12 @@ func TestReceipts(t *testing.T) {
 		{"names another payee", wire.Receipt{Payee: eve.ID(), Invoice: signed, Preimages: one}, false},
 		{"invoice not signed", wire.Receipt{Payee: payee.ID(), Invoice: wire.Signed{Body: signed.Body}, Preimages: one}, false},
 		{"push names another payee", wire.Receipt{Payee: eve.ID(), Received: received}, false},
+		{"push, signed with others", wire.Receipt{Payee: payee.ID(), Received: three[1]}, true},
+		{"push at another place of its batch", wire.Receipt{Payee: payee.ID(), Received: moved}, false},
+		{"push at the place of another", wire.Receipt{Payee: payee.ID(), Received: swapped}, false},
 		{"push forged", wire.Receipt{Payee: payee.ID(), Received: forged}, false},
-		{"push signed as something else", wire.Receipt{Payee: payee.ID(), Received: wire.Sign(payee, wire.TagArrived, &wire.Received{Payee: payee.ID(), Currency: eur, Amount: 1})}, false},
-		{"push malformed", wire.Receipt{Payee: payee.ID(), Received: wire.Sign(payee, wire.TagReceived, &wire.Order{})}, false},
+		{"push signed as something else", wire.Receipt{Payee: payee.ID(), Received: wire.SignAlone(payee, wire.TagArrived, &wire.Received{Payee: payee.ID(), Currency: eur, Amount: 1})}, false},
+		{"push malformed", wire.Receipt{Payee: payee.ID(), Received: wire.SignAlone(payee, wire.TagReceived, &wire.Order{})}, false},
 	} {
 		paid, err := VerifyReceipt(eve, &c.r)
 		if (err == nil) != c.ok {

@@ -350,13 +350,15 @@ func (l *liar) twist(debtor ident.ID, msg wire.Message) wire.Message {
 	switch msg := msg.(type) {
 	case *wire.Acknowledge:
 		a := wire.Arrived{Payment: id, Part: t.lock.Part, Amount: t.lock.Amount, Condition: t.lock.Condition.ID()}
-		return &wire.Acknowledge{Number: number, Note: sealed.SealArrived(keys, &a)}
+		word := wire.SignAlone(keys, wire.TagArrived, &a)
+		return &wire.Acknowledge{Number: number, Note: sealed.SealWord(pay.Arrived, t.lock.Part, &word)}
 	case *wire.Reveal:
 		if len(msg.Note) == 0 {
 			return msg
 		}
 		r := wire.Received{Payment: id, Payee: l.m.id, Currency: box.Currency, Amount: box.Total, Time: l.m.clock()}
-		return &wire.Reveal{Number: number, Preimages: msg.Preimages, Note: sealed.SealReceived(keys, t.lock.Part, &r)}
+		word := wire.SignAlone(keys, wire.TagReceived, &r)
+		return &wire.Reveal{Number: number, Preimages: msg.Preimages, Note: sealed.SealWord(pay.Received, t.lock.Part, &word)}
 	}
 	return msg
 }

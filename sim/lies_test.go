@@ -379,10 +379,11 @@ func TestScenario12ForgedReceipt(t *testing.T) {
 		t.Fatal(err)
 	}
 	said.Amount = money.Amount(70)
-	for what, signed := range map[string]wire.Signed{
-		"altered":           {Body: wire.Marshal(&said), Sig: push.Received.Sig},
-		"signed by another": wire.Sign(a.keys, wire.TagReceived, &said),
-		"not signed":        {Body: push.Received.Body, Sig: ident.Signature{}},
+	altered, unsigned := push.Received, push.Received
+	altered.Body, unsigned.Sig = wire.Marshal(&said), ident.Signature{}
+	for what, signed := range map[string]wire.Batched{
+		"altered": altered, "not signed": unsigned,
+		"signed by another": wire.SignAlone(a.keys, wire.TagReceived, &said),
 	} {
 		forged := *push
 		forged.Received = signed

@@ -104,3 +104,26 @@ func (m *Member) pause(happen func()) {
 	happen()
 	m.step()
 }
+
+// A mediator passes a reveal on and dies before it has saved it; the payee comes back as an old copy, which has forgotten
+// the reveal. The mediator was paid, so it pays on (spec P-53).
+func TestScenario15RevealForgotten(t *testing.T) {
+	w := three()
+	a, b, c := w.Members[0], w.Members[1], w.Members[2]
+	id, _ := w.Hold(a, c, 15)
+	copied := c.disk.clone()
+	s := w.net.live[pairOf(a, b)]
+	s.stall[1-s.other(b)] = true // the mediator does not hear the order
+	v, _ := w.Must(a, &node.Release{ID: id}).(*node.PaymentView)
+	b.crashes = map[int]crash{b.saves + 1: crashBefore}
+	w.Must(c, &node.Redeem{Link: v.Release})
+	w.until("the mediator dies", func() bool { return b.node == nil })
+	b.crashes = nil
+	w.Run(1000)
+	paid(w, a.Outcome(id))
+	w.comeBack(c, copied)
+	b.Start()
+	w.Run(5000)
+	w.Expect("paid", FST, -20, 5, 15)
+	finish(t, w)
+}

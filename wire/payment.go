@@ -223,7 +223,7 @@ type Receipt struct {
 	Payee     ident.ID
 	Invoice   Signed
 	Preimages []ident.Preimage
-	Received  Signed
+	Received  Batched
 	PaidAt    int64 // unix milliseconds: the payer's word with an invoice, the payee's in Received
 }
 
@@ -231,7 +231,7 @@ func (r *Receipt) check() error {
 	if r.Invoice.None() == r.Received.None() || len(r.Preimages) > 2 {
 		return formErr("receipt with neither or both of invoice and received statement")
 	}
-	return nil
+	return r.Received.check()
 }
 
 // Proposal is one currency of an invitation, as the inviter sees it.

@@ -24,6 +24,7 @@ type wireVectors struct {
 	About    string          `json:"about"`
 	Writer   writerVector    `json:"writer"`
 	Signed   []signedVector  `json:"statements"`
+	Batched  []batchedVector `json:"batched"`
 	Messages []messageVector `json:"messages"`
 	Sealed   []plainVector   `json:"plain"`
 	Refused  []refusedVector `json:"refused"`
@@ -45,6 +46,15 @@ type signedVector struct {
 	Hash      string          `json:"hash"`
 	Signature string          `json:"signature"`
 	Bytes     string          `json:"bytes"`
+}
+
+// A statement that was signed together with others, and the root that the signature is over.
+type batchedVector struct {
+	Type  string          `json:"type"`
+	Tag   string          `json:"tag"`
+	Value json.RawMessage `json:"value"`
+	Root  string          `json:"root"`
+	Bytes string          `json:"bytes"`
 }
 
 type messageVector struct {
@@ -124,9 +134,28 @@ func statements() []struct {
 		{TagTerms, &Terms{From: writer.ID(), To: friend, Number: 3, Closing: true, Lines: []TermsLine{{Currency: eur, Limit: 1 << 53, FeeBase: 5, FeePpm: 1_000_000}}}},
 		{TagInvoice, &Invoice{Payee: writer.ID(), Salt: ident.Salt{5}, Hash: fill(6), Currency: eur, Amount: 1250, Memo: "Käse, 2 kg", Created: 1_700_000_000, Expires: 1_700_003_600, Hold: true}},
 		{TagInvitation, &Invitation{From: writer.ID(), Name: "Ana", Token: [16]byte{7}, Expires: 1_700_086_400, Addresses: []string{"/ip4/192.0.2.1/udp/4280/quic-v1"}, Lines: []Proposal{{Currency: eur, Give: 10_000, Ask: 5_000}}}},
-		{TagArrived, &Arrived{Payment: PaymentID{8}, Part: PartID{9}, Amount: 1250, Condition: fill(10)}},
-		{TagReceived, &Received{Payment: PaymentID{8}, Payee: writer.ID(), Currency: eur, Amount: 1250, Time: 1_700_000_000_456}},
 	}
+}
+
+// words are signed together.
+func words() []struct {
+	tag ident.Tag
+	v   any
+} {
+	arrived := &Arrived{Payment: PaymentID{8}, Part: PartID{9}, Amount: 1250, Condition: fill(10)}
+	received := &Received{Payment: PaymentID{8}, Payee: writer.ID(), Currency: eur, Amount: 1250, Time: 1_700_000_000_456}
+	return []struct {
+		tag ident.Tag
+		v   any
+	}{{TagArrived, arrived}, {TagReceived, received}, {TagReceived, &Received{Payment: PaymentID{9}, Payee: writer.ID(), Currency: eur, Amount: 1, Time: 1_700_000_000_456}}}
+}
+
+func signWords() []Batched {
+	var b Batch
+	for _, w := range words() {
+		b.Add(w.tag, w.v)
+	}
+	return b.Sign(writer)
 }
 
 // messages are one of each kind.
@@ -169,13 +198,14 @@ func unsigned() []any {
 		&Reason{Code: LimitReached, At: writer.ID(), Next: friend, Currency: eur, Limit: 10_000, Owed: 9_240, Locked: 500, Left: 260},
 		&Release{Invoice: InvoiceID{1}, Payment: PaymentID{1}, Preimage: fill(5)},
 		&Receipt{Payee: writer.ID(), Invoice: invoice, Preimages: []ident.Preimage{fill(6), fill(7)}, PaidAt: 1_700_000_000_789},
+		&Receipt{Payee: writer.ID(), Received: signWords()[1], PaidAt: 1_700_000_000_456},
 		&Heads{Time: 1_700_000_000_000, List: []Head{{Friend: friend, Name: "Ben", Addresses: []string{"/ip6/2001:db8::1/tcp/4280"}, Mine: Mark{Seq: 9, Hash: fill(1)}, Theirs: Mark{Seq: 3, Hash: fill(2)}, Terms: 2}}},
 	}
 }
 
 // blankOf gives a new value of a type by its name.
 func blankOf(name string) any {
-	for _, v := range append(unsigned(), &Promise{}, &Terms{}, &Invoice{}, &Invitation{}, &Arrived{}, &Received{}, &Signed{}, &Group{}) {
+	for _, v := range append(unsigned(), &Promise{}, &Terms{}, &Invoice{}, &Invitation{}, &Arrived{}, &Received{}, &Signed{}, &Batched{}, &Group{}) {
 		if typeName(v) == name {
 			return reflect.New(reflect.TypeOf(v).Elem()).Interface()
 		}
@@ -233,7 +263,7 @@ func valueOf(v any) json.RawMessage { return json.RawMessage(readable(reflect.Va
 
 func makeVectors(t *testing.T) *wireVectors {
 	v := &wireVectors{
-		About:  "Vectors of package wire. 'value' names the fields in their order; bytes are hex. 'body' is the CBOR of the value, 'bytes' the CBOR of [body, signature]; a message is its kind's byte and the CBOR of its value. 'refused' must not decode.",
+		About:  "Vectors of package wire. 'value' names the fields in their order; bytes are hex. 'body' is the CBOR of the value, 'bytes' the CBOR of [body, signature], of a batched one [body, index, path, signature]; a message is its kind's byte and the CBOR of its value. 'refused' must not decode.",
 		Writer: writerVector{hex.EncodeToString(append([]byte{1}, make([]byte, 31)...)), writer.ID().String()},
 	}
 	for _, s := range statements() {
@@ -241,6 +271,10 @@ func makeVectors(t *testing.T) *wireVectors {
 		v.Signed = append(v.Signed, signedVector{
 			typeName(s.v), string(s.tag), valueOf(s.v), hex.EncodeToString(signed.Body), signed.Hash().String(), hex.EncodeToString(signed.Sig[:]), hex.EncodeToString(Marshal(&signed)),
 		})
+	}
+	for i, s := range signWords() {
+		w := words()[i]
+		v.Batched = append(v.Batched, batchedVector{typeName(w.v), string(w.tag), valueOf(w.v), hex.EncodeToString(s.Check(writer.ID(), w.tag).Msg), hex.EncodeToString(Marshal(&s))})
 	}
 	for _, m := range messages() {
 		v.Messages = append(v.Messages, messageVector{typeName(m), valueOf(m), hex.EncodeToString(Encode(m))})
@@ -295,6 +329,16 @@ func TestVectors(t *testing.T) {
 	}
 	for _, s := range v.Signed {
 		checkSigned(t, s)
+	}
+	for _, x := range v.Batched {
+		var s Batched
+		if err := Unmarshal(unhex(t, x.Bytes), &s); err != nil {
+			t.Fatal(err)
+		}
+		into := blankOf(x.Type)
+		if err := s.Open(writer, writer.ID(), ident.Tag(x.Tag), into); err != nil || !sameJSON(valueOf(into), x.Value) {
+			t.Errorf("%s: %v, %s", x.Type, err, valueOf(into))
+		}
 	}
 	kinds := map[Kind]bool{}
 	for _, x := range v.Messages {

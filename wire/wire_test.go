@@ -263,7 +263,7 @@ var limits = []struct {
 	{"P-40", "receipt with both", func(n int) any {
 		r := &Receipt{Invoice: Signed{Body: []byte{1}}}
 		if n == 1 {
-			r.Received = r.Invoice
+			r.Received.Body = []byte{1}
 		}
 		return r
 	}},
