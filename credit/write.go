@@ -227,6 +227,13 @@ func (c *Channel) awaited() bool {
 	return held.Seq >= acked.Seq+acknowledgeEvery
 }
 
+// Outdated says whether a friend who holds that promise of mine, none newer, would refuse my newest: it cites older
+// terms than I know now. That takes a network which loses messages and goes on.
+func (c *Channel) Outdated(held wire.Mark) bool {
+	p := &c.Mine.Promise
+	return p.Start == nil && held.Epoch == p.Epoch && held.Seq < p.Seq && p.Terms < c.TheirTerms.Number && !c.Full()
+}
+
 // crossed says whether both sides began a new epoch and I owe an answer to my friend's.
 func (c *Channel) crossed() bool {
 	return c.AwaitsEpoch() && c.Theirs.Answer && c.Theirs.Promise.Start != nil

@@ -219,9 +219,10 @@ func (n *Node) signOne(f *friend) {
 		n.startEpoch(f, less)
 		return
 	}
-	if !f.ch.Pending() {
+	if !f.ch.Pending() && !f.session.restate {
 		return
 	}
+	f.session.restate = false
 	s := f.ch.Sign(n.suite, n.now)
 	n.tellFriend(f)
 	for _, l := range s.Over {

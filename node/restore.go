@@ -182,6 +182,9 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 	ch.Fault = f.ch.Fault
 	n.adopt(f, ch)
 	f.session.sent = ch.MyMark()
+	if f.session.floor.After.Before(ch.HeldMark()) {
+		f.session.old = false // it has signed since its hello, so it knows what it had forgotten
+	}
 	n.readKept(snap.Kept)
 }
 
@@ -194,7 +197,9 @@ func (n *Node) adopt(f *friend, ch *credit.Channel) {
 	ch.Mine.Next = max(ch.Mine.Next, f.ch.Mine.Next) // lock numbers that I used and the friend never saw are not used again
 	f.ch, f.lost = ch, adopted
 	for _, l := range ch.Theirs.Locks {
-		n.parts[l.Part] = place{f, l.Number}
+		if n.parts[l.Part].friend == nil { // of two locks of one part the first is the one that was carried on
+			n.parts[l.Part] = place{f, l.Number}
+		}
 		in := &incoming{part: l.Part, restored: true}
 		if was := before[l.Number]; was != nil && len(was.preimages) > 0 && l.Condition.Met(was.preimages) {
 			in.preimages, in.note = was.preimages, was.note // what was revealed stays so

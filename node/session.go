@@ -242,7 +242,10 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 		s.old = true // it will ask
 	default:
 		s.sent = h.Held
-		if f.ch.MyMark().Seq > 0 && s.sent != f.ch.MyMark() {
+		switch {
+		case f.ch.Outdated(h.Held):
+			s.restate = true
+		case f.ch.MyMark().Seq > 0 && s.sent != f.ch.MyMark():
 			for _, u := range f.ch.Tell(s.sent) {
 				n.send(f, u)
 			}

@@ -39,11 +39,14 @@ func (x *watch) said(from, to ident.ID, session uint64, h *wire.Hello) {
 		return
 	}
 	k := hello{way{from, to}, session}
-	old := x.hellos[k]
+	old, again := x.hellos[k]
+	if !again {
+		old.terms = t.Number
+	}
 	if old.mine.Before(h.Mine) { // a liar may say several; the reader goes by one of them
 		old.mine = h.Mine
 	}
-	old.terms = max(old.terms, t.Number)
+	old.terms = min(old.terms, t.Number)
 	x.hellos[k] = old
 }
 

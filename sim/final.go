@@ -292,6 +292,11 @@ type flow struct{ gets, gives money.Amount }
 // auditParts: no mediator loses, no invoice is paid twice.
 func (w *World) auditParts() {
 	invoices, tales := map[wire.PaymentID]int{}, map[wire.PaymentID]string{}
+	type named struct {
+		way
+		number uint64
+	}
+	counted := map[named]bool{} // a number used again after a restore stands for one lock that was fulfilled
 	ids := make([]wire.PartID, 0, len(w.watch.parts))
 	for p := range w.watch.parts {
 		ids = append(ids, p)
@@ -319,7 +324,8 @@ func (w *World) auditParts() {
 			}
 			if box := t.box; t.final {
 				final[k.to] = true
-				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && !to.restore {
+				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && !to.restore && !counted[named{k, t.lock.Number}] {
+					counted[named{k, t.lock.Number}] = true
 					invoices[box.Payment]++
 					tales[box.Payment] += w.story(part) + " | "
 				}

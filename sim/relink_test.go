@@ -5,6 +5,7 @@ import (
 
 	"kula/money"
 	"kula/node"
+	"kula/wire"
 )
 
 // A mediator on an old copy goes on with the payee while the payer, which has shown what it holds, is away. When the
@@ -125,5 +126,78 @@ func TestScenario15RevealForgotten(t *testing.T) {
 	b.Start()
 	w.Run(5000)
 	w.Expect("paid", FST, -20, 5, 15)
+	finish(t, w)
+}
+
+// Both sides of a channel are restored, and one shows a promise of its new epoch before the other could judge it: whoever
+// shows what it signed since its hello is no old copy any more.
+func TestScenario15BothRestored(t *testing.T) {
+	w, a, b, c := shop()
+
+	paid(w, w.PayInvoice(b, a, 2))
+	copied := a.disk.clone()
+	paid(w, w.PayInvoice(c, a, 3)) // the copy does not know of it
+	a.Crash()
+	b.Crash()
+	a.restore, a.disk = true, copied
+	b.restore, b.config.Restored, b.disk = true, true, newDisk()
+	w.net.severed[pairOf(a, b)] = w.now + 60_000
+	a.Start()
+	w.until("c says hello", func() bool { return w.net.live[pairOf(a, c)] != nil && len(c.inbox) == 0 && a.with(c).Online })
+	c.due = true // it does not answer yet
+	w.net.severed[pairOf(a, b)] = 0
+	b.Start()
+	gets := func(want wire.Message) func() bool {
+		return func() bool {
+			r, ok := last(b.inbox).(node.Received)
+			if ok && r.Message.Kind() == want.Kind() {
+				return true
+			}
+			b.due = true
+			if len(b.inbox) > 0 && !ok || ok && r.Message.Kind() == wire.KindHello {
+				b.step()
+			}
+			return false
+		}
+	}
+	w.until("a shows what it holds", gets(&wire.Snapshot{}))
+	c.step()
+	shown := len(b.inbox)
+	w.until("a asks what b holds", gets(&wire.Ask{}))
+	asked := b.inbox[shown:]
+	b.inbox = b.inbox[:shown]
+	b.step()
+	for _, e := range asked {
+		b.push(e)
+	}
+	w.Run(5000)
+	w.assert(a.with(b).Ready && b.with(a).Ready, "a shows %+v, b shows %+v", a.with(b), b.with(a))
+	paid(w, w.PayInvoice(b, a, 1))
+	w.Expect("paid", FST, 6, -3, -3)
+	finish(t, w)
+}
+
+func last(list []node.Event) node.Event {
+	if len(list) == 0 {
+		return nil
+	}
+	return list[len(list)-1]
+}
+
+// New terms are lost on the way, and what is signed next cites the old ones: refused for good. After the next hello,
+// which brings the terms, it is said again in a promise that cites them (spec C-34).
+func TestScenario08LostTerms(t *testing.T) {
+	w, payee, one, _ := shop()
+	payee.due = true // no Step meanwhile
+	w.Must(one, &node.SetLimit{Friend: payee.key, Limit: fst(50)})
+	w.Run(20)
+	w.assert(len(payee.inbox) == 1, "%d events wait", len(payee.inbox))
+	payee.inbox, payee.due = nil, false
+	id, _ := w.Hold(one, payee, 5)
+	w.Run(5000)
+	w.assert(payee.with(one).Ready && one.with(payee).Ready, "the payee shows %+v, the other side %+v", payee.with(one), one.with(payee))
+	w.Must(one, &node.Release{ID: id})
+	w.Run(2000)
+	paid(w, one.Outcome(id))
 	finish(t, w)
 }
