@@ -184,11 +184,11 @@ func (n *Node) sendArrived(f *friend, c *collection, l *wire.Lock) {
 }
 
 // giveWord has a statement for a payer signed at the end of the Step, together with all others; seal then gets it.
-func (n *Node) giveWord(w pay.Word, v any, seal func(*wire.Batched)) {
+func (n *Node) giveWord(k pay.WordKind, v any, seal func(*wire.Batched)) {
 	if n.batch.Full() {
 		n.signWords()
 	}
-	n.batch.Add(ident.Tag(w), v)
+	n.batch.Add(ident.Tag(k), v)
 	n.words = append(n.words, seal)
 }
 

@@ -53,6 +53,7 @@ type Node struct {
 	changed     map[wire.PaymentID]*payment // to be told of at the end of the Step
 	batch       wire.Batch                  // what payers are told of their payments, signed at the end of the Step
 	words       []func(*wire.Batched)       // seal each of them
+	opened      map[*payment]openedWord     // in this Step
 	wakes       []int64
 	due         int64 // when timers look again
 	stopped     bool
@@ -85,7 +86,7 @@ func New(suite ident.Suite, cfg Config) *Node {
 		keys:    map[string]ident.ID{},
 		boxes:   boxes{to: map[ident.ID]*boxTo{}, from: map[ident.BoxKey]pay.Sealed{}},
 		queries: map[uint64]func(*Answered){}, pairs: map[ident.ID]ident.SharedKey{}, dirty: map[recordKey]bool{},
-		changed: map[wire.PaymentID]*payment{},
+		changed: map[wire.PaymentID]*payment{}, opened: map[*payment]openedWord{},
 	}
 	return n
 }
@@ -122,6 +123,7 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	n.tellFriends()
 	n.tellPayments()
 	clear(n.suite.good)
+	clear(n.opened)
 	for _, w := range n.wakes {
 		if n.fx.Wake == 0 || w < n.fx.Wake {
 			n.fx.Wake = w

@@ -373,11 +373,11 @@ func (n *Node) arrivedAt(p *payment, l *credit.OwnLock, note []byte) {
 	if p.stage != stageLocked {
 		return
 	}
-	if n.reseal(p) != nil {
-		return
+	w, err := n.openWord(p, pay.Arrived, p.part, note)
+	if err == nil {
+		err = w.Arrived(n.suite, &wire.Arrived{Payment: p.id, Part: p.part, Amount: p.value.Amount, Condition: l.Condition.ID()})
 	}
-	want := &wire.Arrived{Payment: p.id, Part: p.part, Amount: p.value.Amount, Condition: l.Condition.ID()}
-	if p.sealed.OpenArrived(n.suite, p.payee, want, note) != nil {
+	if err != nil {
 		return // somebody on the way made it up; the true one may still come
 	}
 	n.stage(p, stageArrived)
@@ -413,14 +413,43 @@ func (n *Node) paymentOrders(p *payment) [][]byte {
 func (n *Node) paid(p *payment, l *credit.OwnLock, m *wire.Reveal) {
 	p.preimage, p.paidAt = m.Preimages, n.now
 	if p.form == wire.FormPush {
-		if n.reseal(p) == nil {
-			signed, got, err := p.sealed.OpenReceived(n.suite, l.Part, p.payee, m.Note)
-			if err == nil && got.Payment == p.id && got.Amount == p.value.Amount && got.Currency == p.value.Currency {
-				p.received = *signed
-			}
-		}
+		n.keepReceipt(p, l, m.Note)
 	}
 	n.finish(p, stagePaid)
+}
+
+func (n *Node) keepReceipt(p *payment, l *credit.OwnLock, note []byte) {
+	w, err := n.openWord(p, pay.Received, l.Part, note)
+	if err != nil {
+		return
+	}
+	got, err := w.Received(n.suite)
+	if err == nil && got.Payment == p.id && got.Amount == p.value.Amount && got.Currency == p.value.Currency {
+		p.received = w.Signed
+	}
+}
+
+// openWord opens the payee's word about a part of mine, or finds it opened: signatureIn has looked into those of a Step that brought many.
+func (n *Node) openWord(p *payment, k pay.WordKind, part wire.PartID, note []byte) (*pay.Word, error) {
+	if o, ok := n.opened[p]; ok && o.kind == k && o.part == part && bytes.Equal(o.note, note) {
+		return o.word, nil
+	}
+	if err := n.reseal(p); err != nil {
+		return nil, err
+	}
+	w, err := p.sealed.OpenWord(k, p.payee, part, note)
+	if err == nil {
+		n.opened[p] = openedWord{k, part, note, w}
+	}
+	return w, err
+}
+
+// openedWord is the last word of the payee of a payment that was opened in a Step.
+type openedWord struct {
+	kind pay.WordKind
+	part wire.PartID
+	note []byte
+	word *pay.Word
 }
 
 // returned ends a payment without a charge.

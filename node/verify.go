@@ -77,15 +77,23 @@ func (n *Node) signatureIn(e Event) (ident.Check, bool) {
 			return ident.Check{ID: e.Peer, Tag: wire.TagPromise, Msg: m.Promise.Body, Sig: m.Promise.Sig}, true
 		case *wire.Acknowledge:
 			if p := n.lockedBy(e.Peer, m.Number); p != nil && p.stage == stageLocked {
-				return p.sealed.WordCheck(pay.Arrived, p.payee, p.part, m.Note)
+				return n.wordCheck(p, pay.Arrived, m.Note)
 			}
 		case *wire.Reveal:
 			if p := n.lockedBy(e.Peer, m.Number); p != nil && p.form == wire.FormPush {
-				return p.sealed.WordCheck(pay.Received, p.payee, p.part, m.Note)
+				return n.wordCheck(p, pay.Received, m.Note)
 			}
 		}
 	}
 	return ident.Check{}, false
+}
+
+func (n *Node) wordCheck(p *payment, k pay.WordKind, note []byte) (ident.Check, bool) {
+	w, err := n.openWord(p, k, p.part, note)
+	if err != nil {
+		return ident.Check{}, false
+	}
+	return w.Check, true
 }
 
 // lockedBy is my payment whose lock towards peer has the number, if its seal is at hand.

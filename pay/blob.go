@@ -108,45 +108,61 @@ func PayerProof(pair ident.SharedKey, part wire.PartID, payment wire.PaymentID) 
 	return ident.Hash(mac.Sum(nil))
 }
 
-// Word is what a payee signs for the payer of a part.
-type Word ident.Tag
+// WordKind is what a payee says to the payer of a part.
+type WordKind ident.Tag
 
-// The words: that a part is locked to the payee, and that a push was paid.
+// The kinds: that a part is locked to the payee, and that a push was paid.
 const (
-	Arrived  = Word(wire.TagArrived)
-	Received = Word(wire.TagReceived)
+	Arrived  = WordKind(wire.TagArrived)
+	Received = WordKind(wire.TagReceived)
 )
 
-func (w Word) kind(part wire.PartID) string {
-	if w == Arrived {
+func (k WordKind) seal(part wire.PartID) string {
+	if k == Arrived {
 		return "arrived/" + part.String()
 	}
 	return "received/" + part.String()
 }
 
 // SealWord seals the payee's word about a part to the payer.
-func (s Sealed) SealWord(w Word, part wire.PartID, signed *wire.Batched) []byte {
-	return ident.SealAgain(s.key, w.kind(part), wire.Marshal(signed))
+func (s Sealed) SealWord(k WordKind, part wire.PartID, signed *wire.Batched) []byte {
+	return ident.SealAgain(s.key, k.seal(part), wire.Marshal(signed))
 }
 
-// OpenWord reads it at the payer, without verifying it.
-func (s Sealed) OpenWord(w Word, part wire.PartID, note []byte) (*wire.Batched, error) {
-	plain, ok := ident.OpenAgain(s.key, w.kind(part), note)
+// Word is a payee's word as the payer reads it, not yet verified.
+type Word struct {
+	Signed wire.Batched
+	Check  ident.Check // what verifies it
+}
+
+// OpenWord reads the word of a payee about a part at the payer.
+func (s Sealed) OpenWord(k WordKind, payee ident.ID, part wire.PartID, note []byte) (*Word, error) {
+	plain, ok := ident.OpenAgain(s.key, k.seal(part), note)
 	if !ok {
 		return nil, fmt.Errorf("%w: not sealed by the payee", wire.ErrForm)
 	}
-	signed := new(wire.Batched)
-	return signed, wire.Unmarshal(plain, signed)
+	w := new(Word)
+	if err := wire.Unmarshal(plain, &w.Signed); err != nil {
+		return nil, err
+	}
+	w.Check = w.Signed.Check(payee, ident.Tag(k))
+	return w, nil
 }
 
-// OpenArrived checks the payee's word at the payer: it is signed by the payee and says what the payer locked.
-func (s Sealed) OpenArrived(v Verifier, payee ident.ID, want *wire.Arrived, note []byte) error {
-	signed, err := s.OpenWord(Arrived, want.Part, note)
-	if err != nil {
+func (w *Word) read(v Verifier, into any) error {
+	if err := wire.Unmarshal(w.Signed.Body, into); err != nil {
 		return err
 	}
+	if c := &w.Check; !v.Verify(c.ID, c.Tag, c.Msg, c.Sig) {
+		return fmt.Errorf("%w of the payee %s", wire.ErrSignature, c.ID.Short())
+	}
+	return nil
+}
+
+// Arrived checks that the payee signed what the payer locked.
+func (w *Word) Arrived(v Verifier, want *wire.Arrived) error {
 	var got wire.Arrived
-	if err := signed.Open(v, payee, wire.TagArrived, &got); err != nil {
+	if err := w.read(v, &got); err != nil {
 		return err
 	}
 	if got != *want {
@@ -155,13 +171,13 @@ func (s Sealed) OpenArrived(v Verifier, payee ident.ID, want *wire.Arrived, note
 	return nil
 }
 
-// WordCheck is the signature in a sealed word, for verifying many at once.
-func (s Sealed) WordCheck(w Word, payee ident.ID, part wire.PartID, note []byte) (ident.Check, bool) {
-	signed, err := s.OpenWord(w, part, note)
-	if err != nil {
-		return ident.Check{}, false
+// Received is a push's receipt that the payee signed.
+func (w *Word) Received(v Verifier) (*wire.Received, error) {
+	r := new(wire.Received)
+	if err := w.read(v, r); err != nil {
+		return nil, err
 	}
-	return signed.Check(payee, ident.Tag(w)), true
+	return r, nil
 }
 
 func orderKind(cancel bool, part wire.PartID) string {
@@ -198,19 +214,6 @@ func (s Sealed) OpenOrder(part wire.PartID, note []byte) (*wire.Order, error) {
 		return nil, fmt.Errorf("%w: the order leads with %q and says otherwise", wire.ErrForm, note[0])
 	}
 	return o, nil
-}
-
-// OpenReceived checks a push's receipt at the payer.
-func (s Sealed) OpenReceived(v Verifier, part wire.PartID, payee ident.ID, note []byte) (*wire.Batched, *wire.Received, error) {
-	signed, err := s.OpenWord(Received, part, note)
-	if err != nil {
-		return nil, nil, err
-	}
-	r := new(wire.Received)
-	if err := signed.Open(v, payee, wire.TagReceived, r); err != nil {
-		return nil, nil, err
-	}
-	return signed, r, nil
 }
 
 // SealReason seals why a part came back to the payer's ephemeral key of its blob. friend and number

@@ -53,7 +53,7 @@ func (l *Loop) run() {
 // Where much comes at once, a turn waits a moment for more of it: every commit, signature and message then serves
 // more payments. A moment is about what a commit takes on a fast disk, so it is never most of a payment's time.
 const (
-	linger    = 150 * time.Microsecond
+	linger    = 600 * time.Microsecond
 	busyBatch = 8 // inputs of one turn; a payment alone brings one or two at a time
 )
 
