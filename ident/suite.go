@@ -66,11 +66,12 @@ type Hash [32]byte
 // HashOf returns the hash of the concatenation of its arguments. It marks no
 // bounds between them: all but one have a fixed length, or tell their own.
 func HashOf(b ...[]byte) Hash {
-	h := sha256.New()
+	var small [512]byte // in one piece it takes half the time
+	all := small[:0]
 	for _, part := range b {
-		h.Write(part)
+		all = append(all, part...)
 	}
-	return Hash(h.Sum(nil))
+	return sha256.Sum256(all)
 }
 
 // String returns the hash in lower-case hex, 64 characters.

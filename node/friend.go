@@ -27,6 +27,7 @@ type friend struct {
 	kept      []byte    // what the friend gave me to keep
 	keptAt    uint64
 	lost      lost
+	missing   bool   // not heard of since this node started; not saved
 	claimed   bool   // it said that it holds what I do not know of, and did not take that back; not saved
 	above     uint64 // epochs up to this one may have been used by what I forgot
 	unnamed   bool   // came back after a restore under its own name until I find what I called it; not saved
@@ -108,6 +109,10 @@ func (f *friend) inDoubt() bool { return f.lost != whole || f.session != nil && 
 
 // forgotten says whether the friend may hold promises of mine that I do not know of, as far as anyone said.
 func (f *friend) forgotten() bool { return f.lost != whole || f.claimed }
+
+// told says whether the newest promise that I hold is one that the friend had signed before its hello: what it brought
+// may have come before, to a disk that is no more.
+func (f *friend) told() bool { return !f.session.floor.After.Before(f.ch.HeldMark()) }
 
 // ready says whether promises can be signed to the friend now.
 func (f *friend) ready() bool {

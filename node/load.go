@@ -292,7 +292,9 @@ func (n *Node) afterLoad() error {
 			}
 		}
 		n.waitAgain(f)
+		f.missing = !f.pending
 	}
+	n.started = true
 	for _, p := range n.payments {
 		p.catching = p.stage == stageRoute // looked for a way when the node stopped: looks again
 	}

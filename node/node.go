@@ -56,6 +56,8 @@ type Node struct {
 	opened      map[*payment]openedWord     // in this Step
 	wakes       []int64
 	due         int64 // when timers look again
+	started     bool  // from a disk, and not stepped yet
+	missed      int64 // until when friends who have not come since the start may know what this disk does not; 0: for none
 	stopped     bool
 }
 
@@ -97,11 +99,14 @@ func (n *Node) ID() ident.ID { return n.me }
 // Name is what friends see.
 func (n *Node) Name() string { return n.cfg.Name }
 
-// Step handles events in their order and says what must happen now. now is unix
-// milliseconds, entropy is 32 fresh random bytes.
-func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
+// Take handles events in their order and says what may leave at once: Pass and Ask. Everything else waits for the
+// Step that follows; with it they are one batch. now is unix milliseconds, entropy is 32 fresh random bytes.
+func (n *Node) Take(now int64, entropy [32]byte, events ...Event) Effects {
 	n.now, n.entropy, n.drawn = max(now, n.now), entropy, 0
-	n.fx, n.wakes = Effects{}, n.wakes[:0]
+	if n.started {
+		n.started, n.missed = false, n.now+patience
+		n.wakeAt(n.missed)
+	}
 	if n.cfg.Restored && n.self.Restored == 0 {
 		n.beginRestore()
 	}
@@ -109,6 +114,14 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	for _, e := range events {
 		n.handle(e)
 	}
+	early := Effects{Pass: n.fx.Pass, Ask: n.fx.Ask}
+	n.fx.Pass, n.fx.Ask = nil, nil
+	return early
+}
+
+// Step takes events, ends the batch, and says what must happen now.
+func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
+	early := n.Take(now, entropy, events...)
 	n.endRestore()
 	n.retryUnaccepted()
 	n.sign()
@@ -124,12 +137,15 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	n.tellPayments()
 	clear(n.suite.good)
 	clear(n.opened)
+	fx := n.fx
+	fx.Pass, fx.Ask = slices.Concat(early.Pass, fx.Pass), slices.Concat(early.Ask, fx.Ask)
 	for _, w := range n.wakes {
-		if n.fx.Wake == 0 || w < n.fx.Wake {
-			n.fx.Wake = w
+		if fx.Wake == 0 || w < fx.Wake {
+			fx.Wake = w
 		}
 	}
-	return n.fx
+	n.fx, n.wakes = Effects{}, n.wakes[:0]
+	return fx
 }
 
 func (n *Node) handle(e Event) {

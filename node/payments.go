@@ -270,6 +270,9 @@ func (n *Node) timers() {
 	n.due = n.now + timerEvery
 	n.wakeAt(n.due)
 	n.disbelieveLate()
+	if n.missed != 0 && n.now >= n.missed {
+		n.givenUp()
+	}
 	var over []wire.InvoiceID // only these are sorted: tens of thousands may still run
 	for id, i := range n.invoices {
 		if n.now/1000 >= i.Expires && i.from == nil {

@@ -32,6 +32,19 @@ func (n *Node) oldCopy(f *friend) {
 // unclaimed: the friend does not hold more than I know. Parts that waited for its word go on.
 func (n *Node) unclaimed(f *friend) {
 	f.claimed = false
+	n.unstick()
+}
+
+// givenUp: friends who have not come since the start are not waited for any longer.
+func (n *Node) givenUp() {
+	n.missed = 0
+	for _, f := range n.order {
+		f.missing = false
+	}
+	n.unstick()
+}
+
+func (n *Node) unstick() {
 	if n.self.Waiting {
 		return // endRestore looks after them
 	}
@@ -397,10 +410,14 @@ func (n *Node) relinkIn(f *friend, l *credit.TheirLock, in *incoming) {
 	b, err := pay.ParseBlob(l.Blob)
 	if err == nil && len(b.Hops) > 0 {
 		next := n.friends[b.Hops[0].Next]
-		if in.stuck = next == nil || next.forgotten() || next.ch.AwaitsEpoch(); in.stuck {
+		if in.stuck = next == nil || next.forgotten() || next.missing || next.ch.AwaitsEpoch(); in.stuck {
 			return
 		}
-		n.giveBack(f, l.Number, &wire.Reason{Code: wire.CatchingUp, Next: next.id, Currency: l.Currency})
+		r := &wire.Reason{Code: wire.CatchingUp, Next: next.id, Currency: l.Currency}
+		if next.session == nil {
+			r.Code = wire.FriendOffline
+		}
+		n.giveBack(f, l.Number, r)
 		return
 	}
 	n.arriveAgain(f, l)

@@ -221,7 +221,7 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 		n.hangup(f)
 		return
 	}
-	s.heard, s.name = true, h.Name
+	s.heard, s.name, f.missing = true, h.Name, false
 	s.floor = credit.Floor{After: h.Mine, Terms: s.hello}
 	n.learn(f, h)
 	if v := n.invitations[token16(h.Token)]; v != nil && len(v.UsedBy) == 0 && n.now/1000 < v.Expires {

@@ -128,6 +128,16 @@ func (m *Member) step() {
 			m.findPrior(d.Command)
 		}
 	}
+	if k := len(events) / 2; k > 0 && w.chance(0.3) { // a driver may let what needs no save out earlier
+		early := m.node.Take(m.clock(), w.entropy(), events[:k]...)
+		for _, o := range early.Pass {
+			m.send(o)
+		}
+		for _, q := range early.Ask {
+			w.index.ask(m, q)
+		}
+		events = events[k:]
+	}
 	fx := m.node.Step(m.clock(), w.entropy(), events...)
 	for _, o := range fx.Pass {
 		m.send(o)

@@ -201,3 +201,42 @@ func TestScenario08LostTerms(t *testing.T) {
 	paid(w, one.Outcome(id))
 	finish(t, w)
 }
+
+// A mediator on an old copy is told again of a part that it has carried on, before the next hop has come and said that it
+// holds more: it waits for that friend a while before it gives the part back (spec P-51).
+func TestScenario15TurnsBackNothingYet(t *testing.T) {
+	w := three()
+	a, b, c := w.Members[0], w.Members[1], w.Members[2]
+	copied := b.disk.clone()
+	id, _ := w.Hold(a, c, 15)
+	b.Crash()
+	b.restore, b.disk = true, copied
+	w.net.severed[pairOf(b, c)] = w.now + 20_000
+	b.Start()
+	w.Run(15_000)
+	w.assert(a.Outcome(id).State == node.Held && w.LockOn(b, c) == 0, "before the payee comes: %+v, %d locked", a.Outcome(id), w.LockOn(b, c))
+	w.Run(10_000)
+	w.assert(a.Outcome(id).State == node.Held && w.LockOn(b, c) == 15, "after: %+v, %d locked", a.Outcome(id), w.LockOn(b, c))
+	w.Must(a, &node.Release{ID: id})
+	w.Run(2000)
+	paid(w, a.Outcome(id))
+	w.Expect("paid", FST, -20, 5, 15)
+	finish(t, w)
+}
+
+// After a start a part that was signed before waits for the next hop to come, for so long as a restore waits. One that
+// is signed now is given back at once.
+func TestScenario08StartedBeforeItsFriend(t *testing.T) {
+	w := three()
+	a, b, c := w.Members[0], w.Members[1], w.Members[2]
+	i := w.Invoice(c, fst(15), false)
+	c.Crash()
+	b.Crash()
+	b.Start()
+	w.Run(3000)
+	id, _ := w.Pay(a, &node.Pay{Invoice: i.URI, Route: []string{b.key, c.key}})
+	w.Run(1000)
+	returned(w, a.Outcome(id), wire.FriendOffline)
+	c.Start()
+	finish(t, w)
+}

@@ -497,7 +497,7 @@ func TestScenario15CarriedBefore(t *testing.T) {
 		w.net.connect(b, c)
 		s = w.net.live[pairOf(b, c)]
 		w.until("b asks", func() bool {
-			return b.node != nil && b.with(c).Online && !b.with(c).Ready && w.now > 0 && s.last[s.other(b)] > w.now+1
+			return b.node != nil && b.with(c).Online && !b.with(c).Ready && s.last[s.other(b)] > w.now
 		})
 		s.stall[s.other(b)] = true // c does not hear the question yet
 		w.net.severed[pairOf(a, b)] = 0

@@ -8,7 +8,8 @@
 //
 //  1. gathers what waits, at most MaxBatch inputs: frames, sessions that came or
 //     went, commands, answers of index servers, the timer; where much comes at
-//     once, it waits a moment for more of it;
+//     once, it waits a moment for more of it, and meanwhile has the node Take what
+//     has come, so that what needs no save is passed on without waiting;
 //  2. calls Step once for all of them, with the time and 32 fresh random bytes;
 //  3. sends Effects.Pass;
 //  4. commits Save, Book and the records of whoever joined in (see Request and

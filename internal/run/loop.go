@@ -15,6 +15,8 @@ import (
 func (l *Loop) run() {
 	defer close(l.ended)
 	defer l.end()
+	l.pause = time.NewTimer(time.Hour)
+	defer l.pause.Stop()
 	timer := time.NewTimer(0) // at once: the first Step saves a new node and says when to wake
 	defer timer.Stop()
 	l.links.want(l.node)
@@ -31,12 +33,14 @@ func (l *Loop) run() {
 			l.takeLeave(l.gather(batch))
 			return
 		}
-		if busy {
-			time.Sleep(linger)
-		}
 		batch = l.gather(batch)
+		taken := 0
+		if busy {
+			batch = l.linger(batch)
+			taken = len(batch)
+		}
 		busy = len(batch) >= busyBatch
-		wake, err := l.turn(batch)
+		wake, err := l.turn(batch, taken)
 		if err != nil {
 			l.err = err
 			l.log.Error("the node stops: nothing was sent that was not saved; start it again", "error", err)
@@ -51,11 +55,55 @@ func (l *Loop) run() {
 }
 
 // Where much comes at once, a turn waits a moment for more of it: every commit, signature and message then serves
-// more payments. A moment is about what a commit takes on a fast disk, so it is never most of a payment's time.
+// more payments. What others said about a lock does not wait.
 const (
-	linger    = 600 * time.Microsecond
+	moment    = 800 * time.Microsecond
 	busyBatch = 8 // inputs of one turn; a payment alone brings one or two at a time
 )
+
+// linger adds what comes within a moment, and has the node take all events: what needs no save is passed on at once.
+// Commands wait for the Step, where their invoices are verified together.
+func (l *Loop) linger(batch []input) []input {
+	l.take(batch)
+	l.pause.Reset(moment)
+	for len(batch) < MaxBatch {
+		select {
+		case in := <-l.in:
+			old := len(batch)
+			batch = l.gather(append(batch, in))
+			l.take(batch[old:])
+		case <-l.pause.C:
+			return batch
+		}
+	}
+	return batch
+}
+
+// take hands the events of a batch to the node ahead of its Step.
+func (l *Loop) take(batch []input) {
+	events := make([]node.Event, 0, len(batch))
+	for _, in := range batch {
+		if in.event != nil {
+			events = append(events, in.event)
+		}
+	}
+	if len(events) == 0 {
+		return
+	}
+	now, entropy := l.now()
+	fx := l.node.Take(now, entropy, events...)
+	l.send(fx.Pass)
+	for _, q := range fx.Ask {
+		l.ask(q)
+	}
+}
+
+// now is the time, in unix milliseconds, and fresh randomness.
+func (l *Loop) now() (int64, [32]byte) {
+	var entropy [32]byte
+	rand.Read(entropy[:]) // never fails: crypto/rand ends the process instead
+	return time.Now().UnixMilli(), entropy
+}
 
 // gather adds what waits already, and what those who are about to put something in put in
 // when they are let: a commit and a signature then serve more payments. Where nobody is, that takes
@@ -81,7 +129,7 @@ const maxYields = 4
 // takeLeave handles what waits and withdraws the announcements.
 func (l *Loop) takeLeave(batch []input) {
 	l.seal()
-	if _, err := l.turn(append(batch, input{event: node.Stop{}})); err != nil {
+	if _, err := l.turn(append(batch, input{event: node.Stop{}}), 0); err != nil {
 		l.err = err
 		l.log.Error("the node stops: its last changes were not saved and not sent", "error", err)
 	}
@@ -111,16 +159,18 @@ func (in input) drop(err error) {
 	}
 }
 
-// turn handles one batch: steps 2 to 6 of the package comment. It returns when the
-// node wants its next Tick, in unix milliseconds or 0.
-func (l *Loop) turn(batch []input) (wake int64, err error) {
+// turn handles one batch, of the first of which the node has taken the events: steps 2 to 6 of the package comment.
+// It returns when the node wants its next Tick, in unix milliseconds or 0.
+func (l *Loop) turn(batch []input, taken int) (wake int64, err error) {
 	began := time.Now()
 	events := make([]node.Event, 0, len(batch))
 	var fx node.Effects
-	for _, in := range batch {
+	for i, in := range batch {
 		switch {
 		case in.event != nil:
-			events = append(events, in.event)
+			if i >= taken {
+				events = append(events, in.event)
+			}
 		case in.job != nil:
 			switch l.admit(in.job); {
 			case in.job.id == 0:
@@ -131,7 +181,7 @@ func (l *Loop) turn(batch []input) (wake int64, err error) {
 			}
 		}
 	}
-	if len(events) > 0 {
+	if taken > 0 || len(events) > 0 {
 		bare := fx.Reply
 		fx = l.step(events)
 		fx.Reply = append(bare, fx.Reply...)
@@ -154,9 +204,8 @@ func (l *Loop) turn(batch []input) (wake int64, err error) {
 
 // step asks the node what must happen.
 func (l *Loop) step(events []node.Event) node.Effects {
-	var entropy [32]byte
-	rand.Read(entropy[:]) // never fails: crypto/rand ends the process instead
-	return l.node.Step(time.Now().UnixMilli(), entropy, events...)
+	now, entropy := l.now()
+	return l.node.Step(now, entropy, events...)
 }
 
 // perform does what a Step wants, in the order of Effects.

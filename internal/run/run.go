@@ -105,6 +105,7 @@ type own struct {
 	node   *node.Node
 	desk   desk
 	wake   int64          // when the node wants its next Tick, unix milliseconds; 0: not
+	pause  *time.Timer    // of linger
 	outbox []parcel       // memory of send
 	places map[uint64]int // of send: session to place in outbox
 }
