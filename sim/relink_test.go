@@ -208,13 +208,20 @@ func TestScenario15TurnsBackNothingYet(t *testing.T) {
 	w := three()
 	a, b, c := w.Members[0], w.Members[1], w.Members[2]
 	copied := b.disk.clone()
-	id, _ := w.Hold(a, c, 15)
+	s := w.net.live[pairOf(a, b)]
+	s.stall[1-s.other(a)] = true // the payer hears nothing of what the mediator does
+	i := w.Invoice(c, fst(15), true)
+	a.Do(&node.Pay{Invoice: i.URI, MaxFee: new(money.Amount(5)), GiveUp: 5000}, nil)
+	w.Run(500)
+	w.assert(w.LockOn(b, c) == 15, "b has locked %d", w.LockOn(b, c))
+	raw, _ := wire.ParseID16(a.node.Payments()[0].ID)
+	id := wire.PaymentID(raw)
 	b.Crash()
 	b.restore, b.disk = true, copied
 	w.net.severed[pairOf(b, c)] = w.now + 20_000
 	b.Start()
 	w.Run(15_000)
-	w.assert(a.Outcome(id).State == node.Held && w.LockOn(b, c) == 0, "before the payee comes: %+v, %d locked", a.Outcome(id), w.LockOn(b, c))
+	w.assert(a.Outcome(id).State == node.Waiting && w.LockOn(b, c) == 0, "before the payee comes: %+v, %d locked", a.Outcome(id), w.LockOn(b, c))
 	w.Run(10_000)
 	w.assert(a.Outcome(id).State == node.Held && w.LockOn(b, c) == 15, "after: %+v, %d locked", a.Outcome(id), w.LockOn(b, c))
 	w.Must(a, &node.Release{ID: id})
