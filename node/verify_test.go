@@ -72,3 +72,65 @@ func TestVerifiedTogether(t *testing.T) {
 		}
 	}
 }
+
+// What a payee says of payments that are locked in one Step it signs once, and the payer verifies that once for all
+// (spec E-17); a word whose statement was altered counts nothing, whatever else its batch says.
+func TestWordsOfAPayee(t *testing.T) {
+	for _, forged := range []bool{false, true} {
+		w, _ := newWorld(t)
+		signed, alone := 0, 0
+		payee := New(signsOften{ident.NewKey([32]byte{2}), &signed}, Config{Name: "Ben"})
+		payer := New(asksOnce{ident.NewKey([32]byte{1}), &alone}, Config{Name: "Ana"})
+		w.n[payer.ID()], w.n[payee.ID()] = payer, payee
+		w.befriend(payer, payee, fst, 100, 100)
+		var pays []Event
+		for i := range uint64(7) {
+			pays = append(pays, Do{ID: 100 + i, Command: &Pay{To: payee.ID().String(), Route: []string{payee.ID().String()}, Value: money.Value{Amount: 1, Currency: fst}}})
+		}
+		w.step(payer, pays...)
+		signed, alone = 0, 0
+		locks := w.take(1)
+		w.step(payee, locks...)
+		if signed != 2 { // the words, and the promise that answers
+			t.Fatalf("%d signatures", signed)
+		}
+		arrived := w.take(8)
+		if forged {
+			note := arrived[3].(Received).Message.(*wire.Acknowledge)
+			note.Note[40] ^= 1
+		}
+		w.step(payer, arrived...)
+		orders := 0
+		for _, o := range w.queue {
+			if _, ok := o.out.Message.(*wire.Onward); ok {
+				orders++
+			}
+		}
+		if want := map[bool]int{false: 7, true: 6}[forged]; orders != want || alone > 2 {
+			t.Fatalf("forged %v: %d orders, %d verified alone", forged, orders, alone)
+		}
+	}
+}
+
+// signsOften counts signatures.
+type signsOften struct {
+	*ident.Key
+	signed *int
+}
+
+func (s signsOften) Sign(tag ident.Tag, msg []byte) ident.Signature {
+	*s.signed++
+	return s.Key.Sign(tag, msg)
+}
+
+// take takes so many messages that are on their way to one node.
+func (w *world) take(count int) (events []Event) {
+	if len(w.queue) != count {
+		w.t.Fatalf("%d messages are on their way, expected %d: %+v", len(w.queue), count, w.queue)
+	}
+	for _, o := range w.queue {
+		events = append(events, Received{o.from, o.out.Session.Session, o.out.Message})
+	}
+	w.queue = nil
+	return events
+}
