@@ -209,6 +209,23 @@ func writeNew(path string, content []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
+// writeOut is writeNew for a file that the user named.
+func writeOut(path string, content []byte) error {
+	err := writeNew(path, content)
+	if errors.Is(err, fs.ErrExist) {
+		return mustBeNew(path)
+	}
+	return err
+}
+
+// mustBeNew refuses a path where something is.
+func mustBeNew(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return refuse(wire.BadRequest, "%s is there already and is not replaced. Name a new file", path)
+	}
+	return nil
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -112,6 +112,9 @@ func (a *app) paymentWaitCommand() *cobra.Command {
 func (a *app) paymentReleaseCommand() *cobra.Command {
 	var out string
 	c := a.command("release ID", "Let the payee have what is set aside", oneID, func(ctx context.Context, args []string) error {
+		if err := mustBeNew(out); out != "" && err != nil {
+			return err // before anything is released
+		}
 		c, err := a.client()
 		if err != nil {
 			return err
@@ -122,8 +125,8 @@ func (a *app) paymentReleaseCommand() *cobra.Command {
 		}
 		who := a.names(ctx, c).payee(p)
 		if out != "" {
-			if err := writeNew(out, []byte(p.Release+"\n")); err != nil {
-				return err
+			if err := writeOut(out, []byte(p.Release+"\n")); err != nil {
+				return fmt.Errorf("the payment is released, its file could not be written (%w): kula payment release %s shows it again", err, args[0])
 			}
 			a.print(p, fmt.Sprintf("The release is in %s. Give it to %s alone; it collects with: kula invoice redeem FILE", out, who))
 			return nil

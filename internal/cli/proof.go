@@ -69,7 +69,7 @@ func (a *app) proofExportCommand() *cobra.Command {
 				a.print(proofLink{link}, link)
 				return nil
 			}
-			if err := writeNew(out, []byte(link+"\n")); err != nil {
+			if err := writeOut(out, []byte(link+"\n")); err != nil {
 				return err
 			}
 			a.print(proofLink{link}, fmt.Sprintf("Written to %s. Anyone can check it with: kula proof verify FILE", out))

@@ -20,7 +20,8 @@ type receiptView struct {
 	Payment string      `json:"payment,omitempty"`
 	Amount  money.Value `json:"amount"`
 	Payee   ident.ID    `json:"payee"`
-	PaidAt  int64       `json:"paidAt"` // unix milliseconds
+	PaidAt  int64       `json:"paidAt"`   // unix milliseconds
+	Word    string      `json:"paidAtBy"` // whose word that is: payee (signed), or payer
 	Memo    string      `json:"memo,omitempty"`
 	Receipt string      `json:"receipt,omitempty"` // the receipt itself, as a link
 }
@@ -47,7 +48,7 @@ func (a *app) receiptShowCommand() *cobra.Command {
 				return err
 			}
 			if out != "" {
-				if err := writeNew(out, []byte(link+"\n")); err != nil {
+				if err := writeOut(out, []byte(link+"\n")); err != nil {
 					return err
 				}
 			}
@@ -106,9 +107,9 @@ func verifyReceipt(link string) (*receiptView, error) {
 	if err != nil {
 		return nil, invalid("the receipt proves nothing: %v", err)
 	}
-	v := &receiptView{Valid: true, Amount: p.Value, Payee: p.Payee, PaidAt: p.PaidAt, Memo: p.Memo}
+	v := &receiptView{Valid: true, Amount: p.Value, Payee: p.Payee, PaidAt: p.PaidAt, Word: "payee", Memo: p.Memo}
 	if p.Invoice != (wire.InvoiceID{}) {
-		v.Invoice = p.Invoice.String()
+		v.Invoice, v.Word = p.Invoice.String(), "payer"
 	}
 	if p.Payment != (wire.PaymentID{}) {
 		v.Payment = p.Payment.String()
