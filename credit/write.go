@@ -227,8 +227,8 @@ func (c *Channel) awaited() bool {
 	return held.Seq >= acked.Seq+acknowledgeEvery
 }
 
-// Outdated says whether a friend who holds that promise of mine, none newer, would refuse my newest: it cites older
-// terms than I know now. That takes a network which loses messages and goes on.
+// Outdated says whether my newest promise, of which a friend who holds that older one knows nothing yet, cites older terms
+// than I know now: terms and promise crossed when a session ended, or the terms were lost, and then it would be refused.
 func (c *Channel) Outdated(held wire.Mark) bool {
 	p := &c.Mine.Promise
 	return p.Start == nil && held.Epoch == p.Epoch && held.Seq < p.Seq && p.Terms < c.TheirTerms.Number && !c.Full()

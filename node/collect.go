@@ -197,6 +197,7 @@ func (n *Node) signWords() {
 	for i, signed := range n.batch.Sign(n.suite) {
 		n.words[i](&signed)
 	}
+	clear(n.words) // what they seal may be large
 	n.words = n.words[:0]
 }
 

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"kula/credit"
 	"kula/pay"
 	"kula/wire"
@@ -49,7 +51,7 @@ func (n *Node) carry(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blob,
 		p.Next, p.Online, p.Closing = next.ch, next.ready(), !next.open()
 	}
 	if next != nil && next != f && (next.forgotten() || next.missing && f.told()) {
-		in.restored, in.stuck = true, true // I may have carried it on before: relink finds out
+		in.restored, in.stuck, in.claimed = true, true, next.forgotten() // I may have carried it on before: relink finds out
 		return
 	}
 	if reason := pay.Carry(&p); reason != nil {
@@ -108,17 +110,30 @@ func (n *Node) cancelled(f *friend, l *credit.OwnLock, reason []byte) {
 	}
 }
 
-// lockFailed: a queued lock of mine does not fit the limit any more and was taken back before any promise carried it.
-func (n *Node) lockFailed(f *friend, l *credit.OwnLock) {
+// overLimit is why a queued lock of mine was taken back that does not fit the limit any more.
+func overLimit(f *friend, l *credit.OwnLock) *wire.Reason {
+	if r := pay.Within(f.ch, l.Currency, l.Amount); r != nil {
+		return r
+	}
+	return &wire.Reason{Code: wire.LimitReached, Next: f.id, Currency: l.Currency}
+}
+
+// takeBackQueued takes back what is queued to a friend who went before it was signed: it need not wait for the friend to come.
+func (n *Node) takeBackQueued(f *friend) {
+	for _, l := range slices.Clone(f.ch.Mine.Locks) {
+		if f.ch.Withdraw(l.Number) {
+			n.lockFailed(f, l, &wire.Reason{Code: wire.FriendOffline, Next: f.id, Currency: l.Currency})
+		}
+	}
+}
+
+// lockFailed: a queued lock of mine was taken back before any promise carried it.
+func (n *Node) lockFailed(f *friend, l *credit.OwnLock, r *wire.Reason) {
 	out := f.out[l.Number]
 	n.dropOut(f, l.Number)
 	n.markChannel(f)
 	if out == nil {
 		return
-	}
-	r := pay.Within(f.ch, l.Currency, l.Amount)
-	if r == nil {
-		r = &wire.Reason{Code: wire.LimitReached, Next: f.id, Currency: l.Currency}
 	}
 	if out.up.friend != nil {
 		n.giveBack(out.up.friend, out.up.number, r)
@@ -166,10 +181,14 @@ func (n *Node) revealUp(out *outgoing, note []byte) {
 	n.pass(up, &wire.Reveal{Number: out.up.number, Preimages: out.preimages, Note: note})
 }
 
-// pass sends on what another said about a lock, before anything of this Step is saved: nothing of mine depends on
-// it, and it is repeated after each hello.
+// pass sends on what another said about a lock, before anything of this batch is saved: nothing of mine depends on
+// it, and it is repeated after each hello. It does not overtake my own hello, nor what that is followed by.
 func (n *Node) pass(f *friend, m wire.Message) {
-	if s := f.session; s != nil && s.heard && !s.dead {
+	switch s := f.session; {
+	case s == nil || !s.heard || s.dead:
+	case s.batch == n.batches:
+		n.send(f, m)
+	default:
 		n.fx.Pass = append(n.fx.Pass, Out{Session{f.id, s.number}, m})
 	}
 }

@@ -74,6 +74,8 @@ type session struct {
 	restate    bool         // my newest promise cites old terms: it is said again in one that cites the newest
 	again      bool         // what is unaccepted is to be judged again: there may be room now
 	dead       bool
+	batch      uint64    // the newest in which it was opened or its hello read
+	base       wire.Mark // what I held before the update that is being accepted
 }
 
 // maxShown bounds the snapshots of one session: one for the asking, one for an epoch that started elsewhere.
@@ -89,6 +91,7 @@ type incoming struct {
 	fee       money.Amount     // what I keep of it when it was carried on
 	restored  bool             // was there before a restore
 	stuck     bool             // restored, and its onward friend has not come back yet
+	claimed   bool             // stuck, because that friend said that it holds what I do not know of
 	arrived   []byte           // the payee's acknowledgement, for the payer; not saved
 	early     [][]byte         // orders that came before a restore found the way on; not saved
 }
@@ -110,9 +113,9 @@ func (f *friend) inDoubt() bool { return f.lost != whole || f.session != nil && 
 // forgotten says whether the friend may hold promises of mine that I do not know of, as far as anyone said.
 func (f *friend) forgotten() bool { return f.lost != whole || f.claimed }
 
-// told says whether the newest promise that I hold is one that the friend had signed before its hello: what it brought
-// may have come before, to a disk that is no more.
-func (f *friend) told() bool { return !f.session.floor.After.Before(f.ch.HeldMark()) }
+// told says whether the update that is being accepted brings what the friend had signed before its hello: that may have
+// come before, to a disk that is no more.
+func (f *friend) told() bool { return f.session.base.Before(f.session.floor.After) }
 
 // ready says whether promises can be signed to the friend now.
 func (f *friend) ready() bool {

@@ -219,7 +219,7 @@ func (n *Node) loadIn(r Record) error {
 	if s.Cancelled {
 		f.ch.Mine.Cancels = append(f.ch.Mine.Cancels, credit.OwnCancel{Cancel: wire.Cancel{Number: s.Lock.Number, Reason: s.Reason}, Seq: s.CancelSeq})
 	}
-	in := &incoming{part: s.Lock.Part, preimages: s.Preimages, note: s.Note, restored: s.Restored, fee: s.Fee}
+	in := &incoming{part: s.Lock.Part, preimages: s.Preimages, note: s.Note, restored: s.Restored, claimed: s.Claimed, fee: s.Fee}
 	f.in[s.Lock.Number] = in
 	if len(s.Onward) == 1 {
 		if in.onward, err = n.placeOf(s.Onward[0]); err != nil {
@@ -275,7 +275,8 @@ func (n *Node) waitAgain(f *friend) {
 			continue
 		}
 		if b, err := pay.ParseBlob(l.Blob); err == nil && len(b.Hops) > 0 && n.friends[b.Hops[0].Next] != nil {
-			in.stuck, n.friends[b.Hops[0].Next].claimed = true, true
+			in.stuck = true
+			n.friends[b.Hops[0].Next].claimed = n.friends[b.Hops[0].Next].claimed || in.claimed
 		}
 	}
 }

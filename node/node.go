@@ -56,6 +56,7 @@ type Node struct {
 	opened      map[*payment]openedWord     // in this Step
 	wakes       []int64
 	due         int64 // when timers look again
+	batches     uint64
 	started     bool  // from a disk, and not stepped yet
 	missed      int64 // until when friends who have not come since the start may know what this disk does not; 0: for none
 	stopped     bool
@@ -122,6 +123,7 @@ func (n *Node) Take(now int64, entropy [32]byte, events ...Event) Effects {
 // Step takes events, ends the batch, and says what must happen now.
 func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	early := n.Take(now, entropy, events...)
+	n.timers()
 	n.endRestore()
 	n.retryUnaccepted()
 	n.sign()
@@ -145,6 +147,7 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 		}
 	}
 	n.fx, n.wakes = Effects{}, n.wakes[:0]
+	n.batches++
 	return fx
 }
 
@@ -231,6 +234,9 @@ func (n *Node) sign() {
 func (n *Node) signOne(f *friend) {
 	f.announceDue = true
 	if !f.ready() {
+		if f.session == nil {
+			n.takeBackQueued(f)
+		}
 		return
 	}
 	if less := f.ch.Renewal(); less != nil {
@@ -240,11 +246,12 @@ func (n *Node) signOne(f *friend) {
 	if !f.ch.Pending() && !f.session.restate {
 		return
 	}
+	restated := f.session.restate
 	f.session.restate = false
 	s := f.ch.Sign(n.suite, n.now)
 	n.tellFriend(f)
 	for _, l := range s.Over {
-		n.lockFailed(f, l)
+		n.lockFailed(f, l, overLimit(f, l))
 	}
 	for _, l := range s.Fulfilled {
 		n.bookPaid(f, l)
@@ -258,6 +265,10 @@ func (n *Node) signOne(f *friend) {
 	n.signed(f)
 	n.send(f, f.ch.Since(f.session.sent))
 	f.session.sent = f.ch.MyMark()
+	if restated {
+		n.repeat(f) // what else a hello is followed by
+		return
+	}
 	for _, l := range f.ch.Mine.Locks {
 		if l.Opened == f.ch.Mine.Promise.Seq && l.End == credit.Open { // orders that overtook the lock
 			for _, note := range n.ordersOf(f.out[l.Number]) {

@@ -19,3 +19,13 @@ func TestPushIDsAscend(t *testing.T) {
 		last = p.ID
 	}
 }
+
+// A Step without events, after some were taken or with none at all, says like any other when the node is to be woken.
+func TestStepWithoutEventsWakes(t *testing.T) {
+	_, n := newWorld(t, "zero")
+	for range 3 {
+		if fx := n[0].Step(1_700_000_000_000, [32]byte{1}); fx.Wake == 0 {
+			t.Fatal("it is never to be woken again")
+		}
+	}
+}

@@ -203,14 +203,14 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 
 // adopt replaces a channel by what the friend showed; the book gets one opening row per currency that differs.
 func (n *Node) adopt(f *friend, ch *credit.Channel) {
-	before := maps.Clone(f.in)
+	before, beforeOut := maps.Clone(f.in), maps.Clone(f.out)
 	n.forgetLocks(f)
 	f.above = max(f.above, f.ch.Mine.Promise.Epoch)
 	ch.KeepTerms(f.ch)
 	ch.Mine.Next = max(ch.Mine.Next, f.ch.Mine.Next) // lock numbers that I used and the friend never saw are not used again
 	f.ch, f.lost = ch, adopted
 	for _, l := range ch.Theirs.Locks {
-		if n.parts[l.Part].friend == nil { // of two locks of one part the first is the one that was carried on
+		if n.parts[l.Part].friend == nil {
 			n.parts[l.Part] = place{f, l.Number}
 		}
 		in := &incoming{part: l.Part, restored: true}
@@ -220,7 +220,12 @@ func (n *Node) adopt(f *friend, ch *credit.Channel) {
 		f.in[l.Number] = in
 	}
 	for _, l := range ch.Mine.Locks {
-		f.out[l.Number] = &outgoing{}
+		out := &outgoing{}
+		if was := beforeOut[l.Number]; was != nil && was.payment == nil && len(was.preimages) > 0 && l.Condition.Met(was.preimages) {
+			out.preimages = was.preimages // it was carried and opened: it is fulfilled again
+			ch.Fulfil(l.Number)
+		}
+		f.out[l.Number] = out
 	}
 	n.saveWhole(f)
 	n.bookOpening(f)
@@ -253,6 +258,10 @@ func (n *Node) forgetLocks(f *friend) {
 			}
 		}
 		if in.mine != nil {
+			if i := in.mine.invoice; i != nil && in.mine.revealed && (i.state == pay.InvoiceOpen || i.state == pay.InvoiceHeld) {
+				i.state = pay.InvoiceDoubted // until its parts are found again nobody else pays it
+				n.markInvoice(i)
+			}
 			in.mine.forget(f, number)
 			n.unheld(in.mine)
 		}
@@ -356,21 +365,36 @@ func (n *Node) relink() {
 }
 
 func (n *Node) relinkOut(f *friend, l *credit.OwnLock, out *outgoing) {
-	at := n.parts[l.Part]
-	if at.friend != nil {
-		if in := at.friend.ch.TheirLock(at.number); in != nil && in.Condition.ID() == l.Condition.ID() {
-			if b, err := pay.ParseBlob(in.Blob); err == nil && len(b.Hops) > 0 {
-				out.up, out.fee = at, in.Amount-l.Amount
-				at.friend.in[at.number].onward, at.friend.in[at.number].fee = place{f, l.Number}, in.Amount-l.Amount
-				at.friend.in[at.number].stuck = false
-				n.markOut(f, l.Number)
-				n.markIn(at.friend, at.number)
-				n.passEarly(f, l.Number, at)
-				return
+	for _, from := range n.order {
+		for _, was := range from.ch.Theirs.Locks {
+			in := from.in[was.Number]
+			if in == nil || in.onward.friend != nil || from.ch.Cancelled(was.Number) || !carriedAs(was, f, l) {
+				continue
 			}
+			out.up, out.fee = place{from, was.Number}, was.Amount-l.Amount
+			in.onward, in.fee = place{f, l.Number}, was.Amount-l.Amount
+			in.stuck, in.claimed = false, false
+			n.markOut(f, l.Number)
+			n.markIn(from, was.Number)
+			n.passEarly(f, l.Number, out.up)
+			return
 		}
 	}
 	n.adoptPayment(f, l, out)
+}
+
+// carriedAs says whether l to f is what an incoming lock becomes when it is carried on. A second lock of one part, with which
+// somebody would have his own taken for the one that was carried, is not.
+func carriedAs(was *credit.TheirLock, f *friend, l *credit.OwnLock) bool {
+	if was.Part != l.Part || was.Amount < l.Amount || was.Currency != l.Currency || was.Condition.ID() != l.Condition.ID() {
+		return false
+	}
+	b, err := pay.ParseBlob(was.Blob)
+	if err != nil || len(b.Hops) == 0 {
+		return false
+	}
+	hop, inner := pay.Peel(b)
+	return hop.Next == f.id && hop.Amount == l.Amount && bytes.Equal(inner, l.Blob)
 }
 
 // passEarly passes on what was said along a lock before it was linked up.
@@ -410,6 +434,10 @@ func (n *Node) relinkIn(f *friend, l *credit.TheirLock, in *incoming) {
 	b, err := pay.ParseBlob(l.Blob)
 	if err == nil && len(b.Hops) > 0 {
 		next := n.friends[b.Hops[0].Next]
+		if claimed := next != nil && next.forgotten(); claimed != in.claimed {
+			in.claimed = claimed
+			n.markIn(f, l.Number)
+		}
 		if in.stuck = next == nil || next.forgotten() || next.missing || next.ch.AwaitsEpoch(); in.stuck {
 			return
 		}

@@ -281,6 +281,7 @@ type savedIn struct {
 	Preimages []ident.Preimage
 	Note      []byte
 	Restored  bool
+	Claimed   bool
 	Fee       money.Amount
 	Cancelled bool
 	CancelSeq uint64
@@ -294,7 +295,7 @@ func (n *Node) savedIn(f *friend, number uint64) any {
 	}
 	s := &savedIn{
 		Lock: l.Lock, Onward: savedPlaces(in.onward), Mine: in.mine != nil, Preimages: in.preimages, Note: in.note,
-		Restored: in.restored, Fee: in.fee,
+		Restored: in.restored, Claimed: in.claimed, Fee: in.fee,
 	}
 	for _, x := range f.ch.Mine.Cancels {
 		if x.Number == number {

@@ -27,7 +27,7 @@ func (n *Node) connected(e Connected) {
 }
 
 func (n *Node) openSession(f *friend, number uint64) {
-	f.session = &session{number: number, hello: f.ch.Granted().Number}
+	f.session = &session{number: number, batch: n.batches, hello: f.ch.Granted().Number}
 	if f.lost == adopted { // what an earlier session showed may be old by now, above all after a start: this may be a copy
 		f.lost = asking
 		n.markFriend(f)
@@ -221,7 +221,7 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 		n.hangup(f)
 		return
 	}
-	s.heard, s.name, f.missing = true, h.Name, false
+	s.heard, s.name, s.batch, f.missing = true, h.Name, n.batches, false
 	s.floor = credit.Floor{After: h.Mine, Terms: s.hello}
 	n.learn(f, h)
 	if v := n.invitations[token16(h.Token)]; v != nil && len(v.UsedBy) == 0 && n.now/1000 < v.Expires {
@@ -251,7 +251,9 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 			}
 			s.sent = f.ch.MyMark()
 		}
-		n.repeat(f)
+		if !s.restate {
+			n.repeat(f)
+		}
 		n.propose(f)
 		n.unclaimed(f)
 	}
@@ -425,6 +427,7 @@ func (n *Node) freeze(f *friend, fault *credit.Fault) {
 
 // accept applies a step and does what it triggers, in one transaction.
 func (n *Node) accept(f *friend, step *credit.Step) {
+	f.session.base = f.ch.HeldMark()
 	awaited := f.ch.AwaitsEpoch()
 	thaws := step.Epoch && awaited
 	cancelled := make([]*credit.OwnLock, len(step.Cancelled))

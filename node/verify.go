@@ -6,9 +6,8 @@ import (
 	"kula/wire"
 )
 
-// verified is a Suite that knows the answer for what was verified at the beginning of the Step: many
-// signatures verified together cost little more than half of what they cost one by one, and of the
-// 5 that the ends of a payment check, 3 wait in the same Step as those of other payments.
+// verified is a Suite that knows the answer for what was verified together when events were taken, and for a batch of
+// words of which one was verified: many signatures together cost little more than half of what they cost one by one.
 type verified struct {
 	ident.Suite
 	good map[check]bool

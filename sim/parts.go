@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"kula/ident"
 	"kula/money"
 	"kula/wire"
@@ -31,7 +33,7 @@ func (x *watch) begins(m *Member, to ident.ID, t *toldLock) {
 	if box == nil {
 		return
 	}
-	if a := x.tries[part]; a != nil {
+	if a := x.tries[part]; a != nil && !slices.Contains(x.pays[box.Payment], a) {
 		x.again(a, box)
 		x.pays[box.Payment] = append(x.pays[box.Payment], a)
 	}
@@ -44,13 +46,17 @@ func (x *watch) again(a *attempt, box *wire.Box) {
 		return
 	}
 	for _, b := range x.pays[box.Payment] {
-		if b == a || b.payer != a.payer {
+		if b.payer != a.payer {
 			continue
 		}
-		if !b.lock.cancel || b.lock.gaveUp > a.begun {
+		earlier, later := b, a
+		if a.begun < b.begun {
+			earlier, later = a, b
+		}
+		if !earlier.lock.cancel || earlier.lock.gaveUp > later.begun {
 			x.w.fail("S6", "%s begins a part of payment %s while an earlier one is locked", m, box.Payment)
 		}
-		if box.Form == wire.FormPush && b.released > 0 {
+		if box.Form == wire.FormPush && earlier.released > 0 && earlier.released < later.begun {
 			x.w.fail("S6", "%s begins a part of payment %s after it told the payee to open an earlier one", m, box.Payment)
 		}
 	}

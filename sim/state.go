@@ -35,6 +35,7 @@ var passing = map[string]string{
 	"friend.missing":       "of the time after a start",
 	"Node.started":         "of the time after a start",
 	"Node.missed":          "of the time after a start",
+	"Node.batches":         "of the process",
 	"friend.showBy":        "of a stranger, which is in memory only",
 	"friend.proposal":      "sent again at the next hello",
 	"friend.said":          "announced again",

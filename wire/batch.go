@@ -15,7 +15,7 @@ const MaxPath = 12
 
 // Batched is a statement that was signed together with others: one signature over the root of a Merkle tree of which it
 // is a leaf (spec E-17; RFC 9162 §2.1 for the two prefixes). Whoever holds it can show it alone, and it tells nothing
-// of the others. The zero Batched stands for "none".
+// of the others but how many they are, within a factor of two. The zero Batched stands for "none".
 type Batched struct {
 	_     struct{} `cbor:",toarray"`
 	Body  []byte
@@ -25,6 +25,9 @@ type Batched struct {
 }
 
 func (b *Batched) check() error {
+	if b.None() && (b.Index != 0 || len(b.Path) > 0 || b.Sig != ident.Signature{}) {
+		return formErr("no statement, and yet a place in a batch or a signature")
+	}
 	if len(b.Path) > MaxPath || b.Index>>len(b.Path) != 0 {
 		return formErr("statement %d of a batch of 2^%d, at most 2^%d", b.Index, len(b.Path), MaxPath)
 	}

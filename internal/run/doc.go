@@ -10,11 +10,11 @@
 //     went, commands, answers of index servers, the timer; where much comes at
 //     once, it waits a moment for more of it, and meanwhile has the node Take what
 //     has come, so that what needs no save is passed on without waiting;
-//  2. calls Step once for all of them, with the time and 32 fresh random bytes;
-//  3. sends Effects.Pass;
+//  2. calls Step once for what was not taken yet, commands always among it, with the time and 32 fresh random bytes;
+//  3. sends Effects.Pass and asks index servers;
 //  4. commits Save, Book and the records of whoever joined in (see Request and
 //     Companion) in one transaction, and waits until it is on disk;
-//  5. sends, hangs up, publishes, asks, replies and tells, in this order;
+//  5. sends, hangs up, publishes, replies and tells, in this order;
 //  6. runs the reads that wait (View): they see only what is on disk.
 //
 // While it waits for the disk the next batch gathers, so many payments share one
