@@ -3,6 +3,7 @@ package ident
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/tyler-smith/go-bip39"
@@ -23,11 +24,15 @@ func NewWords(master [32]byte) string {
 }
 
 // ParseWords returns the master seed of a recovery phrase. Capitals and extra
-// white space are forgiven. Errors name the word that is not in the list and its
+// white space are forgiven, and so is all that stands around words that are numbered
+// from 1 to 24, as they were printed. Errors name the word that is not in the list and its
 // position, or the number of words, or say that the checksum does not fit; they
 // contain no other word.
 func ParseWords(s string) (master [32]byte, err error) {
 	words := strings.Fields(strings.ToLower(s))
+	if list := numbered(words); len(list) == wordCount {
+		words = list
+	}
 	if len(words) != wordCount {
 		return master, fmt.Errorf("recovery phrase has %d words, not %d", len(words), wordCount)
 	}
@@ -44,6 +49,23 @@ func ParseWords(s string) (master [32]byte, err error) {
 		return master, fmt.Errorf("recovery phrase: %w", err)
 	}
 	return [32]byte(entropy), nil
+}
+
+// numbered gives the words that follow the numbers 1, 2, 3 and so on.
+func numbered(fields []string) []string {
+	list := map[int]string{}
+	for i := range len(fields) - 1 {
+		if n, err := strconv.Atoi(strings.TrimRight(fields[i], ".):")); err == nil && n > 0 && n <= wordCount {
+			if _, is := bip39.GetWordIndex(fields[i+1]); is {
+				list[n] = fields[i+1]
+			}
+		}
+	}
+	var words []string
+	for n := 1; list[n] != ""; n++ {
+		words = append(words, list[n])
+	}
+	return words
 }
 
 // shorten keeps an error readable; the longest word of the list has 8 letters.

@@ -131,7 +131,7 @@ func TestLimitsWithoutAnswer(t *testing.T) {
 		p.step(Do{i + 2, &SetLimit{Friend: "Ben", Limit: money.Value{Amount: money.Amount(90_000 - i), Currency: fst}}})
 	}
 	f := p.load().friends[p.key.ID()]
-	if g := f.ch.Granted(); g.Line(fst).Limit != 90_000-4199 || g.Number != 4201 {
+	if g := f.ch.Granted(); g.Line(fst).Limit != 90_000-4199 || g.Number < uint64(p.now/1000) {
 		t.Errorf("%+v", g)
 	}
 	if p.disk.bytes > 30<<20 {

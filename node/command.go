@@ -94,14 +94,20 @@ func (n *Node) configure(c *Configure) *Error {
 	return nil
 }
 
+// signTerms signs my next terms. They are numbered by the time: this may be an old copy that nobody has told so yet, and what
+// it signed since has lower numbers.
+func (n *Node) signTerms(f *friend, lines []wire.TermsLine, closing bool) wire.Signed {
+	f.ch.TermsAbove = uint64(n.now/1000) - 1
+	return f.ch.SetTerms(n.suite, lines, closing)
+}
+
 // setTerms changes the lines of my terms and tells the friend.
 func (n *Node) setTerms(f *friend, change func([]wire.TermsLine) []wire.TermsLine) *Error {
 	lines := change(slices.Clone(f.ch.Granted().Lines))
 	if len(lines) > wire.MaxLines {
 		return refusal(wire.BadRequest, "%d currencies with one friend, at most %d", len(lines), wire.MaxLines)
 	}
-	f.ch.TermsAbove = uint64(n.self.Restored / 1000)
-	signed := f.ch.SetTerms(n.suite, lines, f.closing)
+	signed := n.signTerms(f, lines, f.closing)
 	n.room(f)
 	n.markChannel(f)
 	n.touch(f)

@@ -50,7 +50,7 @@ func (n *Node) carry(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blob,
 	if next != nil && !next.tentative && !next.removed && !next.pending && next != f {
 		p.Next, p.Online, p.Closing = next.ch, next.ready(), !next.open()
 	}
-	if next != nil && next != f && (next.forgotten() || next.missing && f.told()) {
+	if next != nil && next != f && (next.forgotten() || next.missing) && f.told() {
 		in.restored, in.stuck, in.claimed = true, true, next.forgotten() // I may have carried it on before: relink finds out
 		return
 	}

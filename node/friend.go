@@ -70,6 +70,7 @@ type session struct {
 	suspect    bool         // it claims to hold what I do not know of, and has not shown it
 	asked      bool         // I asked for a snapshot
 	shown      int          // snapshots I sent
+	owes       bool         // I was asked for one while I asked myself
 	unaccepted *wire.Update // above the limit
 	restate    bool         // my newest promise cites old terms: it is said again in one that cites the newest
 	again      bool         // what is unaccepted is to be judged again: there may be room now

@@ -67,6 +67,9 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 	case n.now/1000 >= i.Expires:
 		return nil, refusal(wire.InvitationExpired, "the invitation has expired; ask %s for a new one", i.Name)
 	case f != nil && f.state() == Opened && !f.tentative:
+		if n.movedTo(f, i.Addresses) {
+			return n.friendView(f), nil
+		}
 		return nil, refusal(wire.AlreadyFriend, "%s is your friend already. Change what you let them owe with: kula friend limit", f.name)
 	}
 	for _, v := range c.Give {
@@ -110,7 +113,7 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 	if len(lines) > wire.MaxLines {
 		return nil, refusal(wire.BadRequest, "%d currencies with one friend, at most %d", len(lines), wire.MaxLines)
 	}
-	f.ch.SetTerms(n.suite, lines, false)
+	n.signTerms(f, lines, false)
 	n.room(f)
 	n.markFriend(f)
 	n.markChannel(f)
@@ -118,6 +121,22 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 	n.hangup(f) // the next session's hello brings the token
 	n.tellFriend(f)
 	return n.friendView(f), nil
+}
+
+// movedTo learns from an invitation where a friend is reached now, and says whether that is news: it may have been restored
+// elsewhere and not know where its friends are.
+func (n *Node) movedTo(f *friend, addresses []string) (news bool) {
+	for _, a := range addresses {
+		if !slices.Contains(f.addresses, a) {
+			news = f.learnAddress(a, true) || news
+		}
+	}
+	if news {
+		n.markFriend(f)
+		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
+		n.tellFriend(f)
+	}
+	return news
 }
 
 // redeemInvitation admits the first key that brings an invitation's token.
@@ -161,7 +180,7 @@ func (n *Node) grant(f *friend, v *invitation) {
 		f.name = n.uniqueName(wish, f)
 	}
 	f.removed, f.closing, f.pending = false, false, false
-	f.ch.SetTerms(n.suite, lines, false)
+	n.signTerms(f, lines, false)
 	n.room(f)
 	v.UsedBy = f.id[:]
 	n.markInvitation(v.Token)

@@ -85,9 +85,9 @@ func (p *payment) receipt() *wire.Receipt {
 	case p.stage != stagePaid:
 		return nil
 	case !p.invoice.None():
-		return &wire.Receipt{Payee: p.payee, Invoice: p.invoice, Preimages: p.preimage, PaidAt: p.paidAt}
+		return &wire.Receipt{Payee: p.payee, Invoice: p.invoice, Preimages: p.preimage[:min(1, len(p.preimage))], PaidAt: p.paidAt}
 	case !p.received.None():
-		return &wire.Receipt{Payee: p.payee, Received: p.received, PaidAt: p.paidAt}
+		return &wire.Receipt{Payee: p.payee, Received: p.received}
 	}
 	return nil
 }

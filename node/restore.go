@@ -139,8 +139,11 @@ func (n *Node) askOrResume(f *friend, h *wire.Hello) {
 // show answers an Ask.
 func (n *Node) show(f *friend) {
 	s := f.session
-	if s.shown >= maxShown || f.lost == asking || s.suspect || f.tentative {
+	if s.shown >= maxShown || f.tentative {
 		return
+	}
+	if s.owes = f.lost == asking; s.owes {
+		return // what I hold may be nothing; it is shown when the channel goes on
 	}
 	s.shown++
 	s.old, s.sent = true, f.ch.MyMark()
@@ -159,6 +162,9 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		err = refusal(wire.UnknownFriend, "the snapshot shows no promise of mine")
 	}
 	if err == nil && !f.tentative && ch.HeldMark().Before(f.ch.HeldMark()) { // an own promise that it does not hold binds nobody
+		if n.recallTerms(f, ch) {
+			return
+		}
 		err = refusal(wire.BadSequence, "the snapshot is older than what I hold")
 	}
 	if err == nil && f.session.suspect && !newer(ch, f.ch) {
@@ -199,6 +205,21 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		f.session.old = false // it has signed since its hello, so it knows what it had forgotten
 	}
 	n.readKept(snap.Kept)
+}
+
+// recallTerms takes from a snapshot that is older than what I hold the terms of mine that I have forgotten, and says whether
+// there were any: both sides were restored with nothing, and one has found what it had before.
+func (n *Node) recallTerms(f *friend, shown *credit.Channel) bool {
+	if f.lost == asking || shown.Granted().Number <= f.ch.Granted().Number {
+		return false
+	}
+	f.ch.KeepTerms(shown)
+	f.session.suspect = false
+	n.markChannel(f)
+	n.unclaimed(f)
+	n.hangup(f) // the next hello says that nothing is missing
+	n.tellFriend(f)
+	return true
 }
 
 // adopt replaces a channel by what the friend showed; the book gets one opening row per currency that differs.
@@ -324,6 +345,9 @@ func (n *Node) resume(f *friend) {
 	n.touch(f)
 	if f.session != nil && f.session.heard {
 		n.repeat(f)
+		if f.session.owes {
+			n.show(f)
+		}
 	}
 	n.tellFriend(f)
 }

@@ -467,7 +467,9 @@ func (n *Node) accept(f *friend, step *credit.Step) {
 		}
 	}
 	for _, l := range step.Locks {
-		n.arrive(f, l)
+		if f.ch.TheirLock(l.Number) == l { // else it has ended in the same update
+			n.arrive(f, l)
+		}
 	}
 	if awaited && !f.ch.AwaitsEpoch() {
 		n.relink() // what waited for this channel to be whole again

@@ -59,7 +59,7 @@ func (n *Node) reasonWords(r *wire.Reason, p *payment) string {
 	}
 	switch r.Code {
 	case wire.LimitReached:
-		return n.limitWords(r, next, at, amount)
+		return n.limitWords(r, next, at, p == nil || p.payee == r.Next, amount)
 	case wire.FeeAboveMax:
 		return "It would cost " + amount(r.Need) + ", more than the most you allowed (" + amount(p.maxFee) + "). Allow more with --max-fee, or pay less."
 	case wire.FeeNeedsConsent:
@@ -142,7 +142,8 @@ func sentence(s string) string {
 }
 
 // limitWords: "Ben lets you owe 100.00 EUR; you owe 92.40 EUR and 5.00 EUR is waiting, so 2.60 EUR is left. Ask Ben to raise it, or pay at most 2.60 EUR."
-func (n *Node) limitWords(r *wire.Reason, next, at string, amount func(money.Amount) string) string {
+// Where more channels follow nobody can say from one of them how much could be paid (last is false).
+func (n *Node) limitWords(r *wire.Reason, next, at string, last bool, amount func(money.Amount) string) string {
 	owe, theirs, you := "you owe ", "you are owed ", "you"
 	if r.At != n.me && r.At != (ident.ID{}) {
 		owe, theirs, you = at+" owes ", at+" is owed ", at
@@ -159,7 +160,7 @@ func (n *Node) limitWords(r *wire.Reason, next, at string, amount func(money.Amo
 	switch {
 	case r.At != n.me:
 		return s + at + " can ask " + next + " to raise it."
-	case r.Left > 0:
+	case r.Left > 0 && last:
 		return s + "Ask " + next + " to raise it, or pay at most " + amount(r.Left) + "."
 	}
 	return s + "Ask " + next + " to raise it."

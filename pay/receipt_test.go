@@ -98,13 +98,13 @@ func TestReceipts(t *testing.T) {
 		ok   bool
 	}{
 		{"invoice", wire.Receipt{Payee: payee.ID(), Invoice: signed, Preimages: one, PaidAt: 5}, true},
-		{"hold", wire.Receipt{Payee: payee.ID(), Invoice: held, Preimages: two, PaidAt: 5}, true},
-		{"push", wire.Receipt{Payee: payee.ID(), Received: received, PaidAt: 5}, true},
+		{"hold", wire.Receipt{Payee: payee.ID(), Invoice: held, Preimages: one, PaidAt: 5}, true},
+		{"push", wire.Receipt{Payee: payee.ID(), Received: received}, true},
 		{"another invoice of that payee", wire.Receipt{Payee: payee.ID(), Invoice: elsewhere, Preimages: one}, false},
 		{"no preimage", wire.Receipt{Payee: payee.ID(), Invoice: signed}, false},
 		{"a preimage made up", wire.Receipt{Payee: payee.ID(), Invoice: signed, Preimages: []ident.Preimage{{1}}}, false},
 		{"only the payer's preimage of a hold", wire.Receipt{Payee: payee.ID(), Invoice: held, Preimages: []ident.Preimage{{5}, mine}}, false},
-		{"half a hold", wire.Receipt{Payee: payee.ID(), Invoice: held, Preimages: one}, false},
+		{"a hold with the payer's preimage too", wire.Receipt{Payee: payee.ID(), Invoice: held, Preimages: two}, false},
 		{"a preimage too many", wire.Receipt{Payee: payee.ID(), Invoice: signed, Preimages: two}, false},
 		{"names another payee", wire.Receipt{Payee: eve.ID(), Invoice: signed, Preimages: one}, false},
 		{"invoice not signed", wire.Receipt{Payee: payee.ID(), Invoice: wire.Signed{Body: signed.Body}, Preimages: one}, false},

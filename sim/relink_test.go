@@ -247,3 +247,50 @@ func TestScenario08StartedBeforeItsFriend(t *testing.T) {
 	c.Start()
 	finish(t, w)
 }
+
+// Both sides of a channel are restored with nothing and meet, and then one finds its old disk: what both have signed since
+// is newer and stands, and the channel is not left in doubt (spec C-31).
+func TestScenario15OldDiskAfterBothRestored(t *testing.T) {
+	for _, asking := range []bool{false, true} { // it knows that its disk is old
+		w, a, b, _ := shop()
+		paid(w, w.PayInvoice(b, a, 30))
+		old := a.disk.clone()
+		for _, m := range []*Member{a, b} {
+			m.Crash()
+			m.restore, m.config.Restored, m.disk = true, true, newDisk()
+		}
+		w.Run(100)
+		for _, m := range []*Member{a, b} {
+			m.Start()
+		}
+		w.Must(a, &node.Find{Friend: b.key, Address: address(b.index)})
+		w.Must(b, &node.Find{Friend: a.key, Address: address(a.index)})
+		w.Run(40_000)
+		a.config.Restored = asking
+		w.again(a, old)
+		w.Run(40_000)
+		w.assert(a.with(b).Ready && b.with(a).Ready, "the one shows %+v, the other %+v", a.with(b), b.with(a))
+		w.assert(a.Between(b, FST) == -b.Between(a, FST), "%d and %d", a.Between(b, FST), b.Between(a, FST))
+		w.Befriend(a, b, FST, 100, 100)
+		paid(w, w.PayInvoice(b, a, 2))
+		finish(t, w)
+	}
+}
+
+// An old copy sets a limit before any friend has told it that it is one: the friend takes that for newer than what was
+// forgotten (spec C-5).
+func TestScenario15LimitOfAnOldCopy(t *testing.T) {
+	w, payee, one, _ := shop()
+	copied := payee.disk.clone()
+	w.Must(payee, &node.SetLimit{Friend: one.key, Limit: fst(40)})
+	w.Run(1500)
+	payee.Crash()
+	payee.restore, payee.disk = true, copied
+	w.net.severed[pairOf(payee, one)] = w.now + 5000
+	payee.Start()
+	w.Must(payee, &node.SetLimit{Friend: one.key, Limit: fst(70)})
+	w.Run(40_000)
+	v := currencyOf(one.with(payee), FST)
+	w.assert(v.LimitReceived.Amount == 70, "the friend may owe %d", v.LimitReceived.Amount)
+	finish(t, w)
+}

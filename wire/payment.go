@@ -224,12 +224,15 @@ type Receipt struct {
 	Invoice   Signed
 	Preimages []ident.Preimage
 	Received  Batched
-	PaidAt    int64 // unix milliseconds: the payer's word with an invoice, the payee's in Received
+	PaidAt    int64 // unix milliseconds: the payer's word with an invoice; 0 with Received, which says it
 }
 
 func (r *Receipt) check() error {
 	if r.Invoice.None() == r.Received.None() || len(r.Preimages) > 2 {
 		return formErr("receipt with neither or both of invoice and received statement")
+	}
+	if r.Invoice.None() && r.Invoice.Sig != (ident.Signature{}) || !r.Received.None() && r.PaidAt != 0 {
+		return formErr("receipt with a signature of no invoice, or a second time beside the payee's") // one receipt has one spelling
 	}
 	return r.Received.check()
 }

@@ -198,7 +198,7 @@ func unsigned() []any {
 		&Reason{Code: LimitReached, At: writer.ID(), Next: friend, Currency: eur, Limit: 10_000, Owed: 9_240, Locked: 500, Left: 260},
 		&Release{Invoice: InvoiceID{1}, Payment: PaymentID{1}, Preimage: fill(5)},
 		&Receipt{Payee: writer.ID(), Invoice: invoice, Preimages: []ident.Preimage{fill(6), fill(7)}, PaidAt: 1_700_000_000_789},
-		&Receipt{Payee: writer.ID(), Received: signWords()[1], PaidAt: 1_700_000_000_456},
+		&Receipt{Payee: writer.ID(), Received: signWords()[1]},
 		&Heads{Time: 1_700_000_000_000, List: []Head{{Friend: friend, Name: "Ben", Addresses: []string{"/ip6/2001:db8::1/tcp/4280"}, Mine: Mark{Seq: 9, Hash: fill(1)}, Theirs: Mark{Seq: 3, Hash: fill(2)}, Terms: 2}}},
 	}
 }

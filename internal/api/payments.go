@@ -218,6 +218,9 @@ func (s *Server) payments(ctx context.Context, in *PageParams) (*body[Payments],
 // read before: what ends meanwhile is in both, and counts as ended.
 func page[T any](store Store, kind string, in PageParams, live []T, id func(*T) string, decode func([]byte) (*T, error)) ([]T, string, error) {
 	size := in.size()
+	if _, err := wire.ParseID16(in.Cursor); in.Cursor != "" && err != nil {
+		return nil, "", problem(http.StatusBadRequest, wire.BadRequest, "%.64q is no cursor of this list", in.Cursor)
+	}
 	records, err := store.List(kind, in.Cursor, size, true)
 	if err != nil {
 		return nil, "", err

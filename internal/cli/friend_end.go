@@ -27,11 +27,11 @@ func (a *app) friendAgreeCommand() *cobra.Command {
 }
 
 func (a *app) friendCloseCommand() *cobra.Command {
-	return a.friendVerb("close NAME|KEY", "Let no new debt arise with a friend", cobra.ExactArgs(1),
+	return a.friendVerb("close NAME|KEY", "Let no more payments pass between me and a friend", cobra.ExactArgs(1),
 		func(ctx context.Context, c *api.Client, args []string) (*node.FriendView, error) {
 			return c.Close(ctx, args[0])
 		}, func(f *node.FriendView) string {
-			return fmt.Sprintf("No new debt with %s. What is owed can still be paid back.\n%s", friendName(f), standing(f))
+			return fmt.Sprintf("No more payments with %s. What is owed is settled outside, and entered with: kula friend settle\n%s", friendName(f), standing(f))
 		})
 }
 

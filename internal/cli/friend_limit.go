@@ -42,6 +42,9 @@ func (a *app) friendFeeCommand() *cobra.Command {
 	var minor bool
 	c := a.command("fee NAME|KEY --currency C", "Set what I charge a friend for passing its payments on", cobra.ExactArgs(1),
 		func(ctx context.Context, args []string) error {
+			if base == "" && rate == "" {
+				return wrong("say what to charge: --base AMOUNT, --ppm RATE or both; --base 0 for nothing")
+			}
 			fee, in, err := a.parseFee(ctx, currency, base, rate, minor)
 			if err != nil {
 				return err

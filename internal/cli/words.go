@@ -114,7 +114,9 @@ func friendWords(f *node.FriendView, long bool) string {
 	for i := range f.Currencies {
 		c := &f.Currencies[i]
 		fmt.Fprintf(&b, "  %s\n", sentence(owes(name, c.Balance)))
-		fmt.Fprintf(&b, "  You can pay %s up to %s, %s can pay you up to %s.\n", name, c.CanPay, name, c.CanReceive)
+		if f.State == node.Opened || f.State == node.Pending {
+			fmt.Fprintf(&b, "  You can pay %s up to %s, %s can pay you up to %s.\n", name, c.CanPay, name, c.CanReceive)
+		}
 		if c.LockedByMe.Amount != 0 {
 			fmt.Fprintf(&b, "  Set aside for payments on their way to %s: %s.\n", name, c.LockedByMe)
 		}
