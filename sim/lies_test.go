@@ -218,7 +218,7 @@ func TestScenario12StaleTerms(t *testing.T) {
 func TestScenario12UnsignedTerms(t *testing.T) {
 	w, r, l := pairWith(12)
 	before := currencyOf(r.with(l), FST).LimitReceived
-	terms := wire.Terms{From: l.id, To: r.id, Number: 9, Lines: []wire.TermsLine{{Currency: FST, Limit: 1000}}}
+	terms := wire.Terms{From: l.id, To: r.id, Number: 1 << 62, Lines: []wire.TermsLine{{Currency: FST, Limit: 1000}}}
 	w.assert(l.inject(r, &wire.NewTerms{Terms: wire.Sign(blunt{l.keys}, wire.TagTerms, &terms)}), "r and l are not connected")
 	w.Run(1000)
 	got := currencyOf(r.with(l), FST).LimitReceived
