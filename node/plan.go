@@ -47,7 +47,7 @@ func avoided(p *payment, from, to ident.ID) bool {
 // request is the search for a payment, with the exact figures of my own channels.
 func (n *Node) request(p *payment) route.Request {
 	r := route.Request{
-		From: n.me, To: p.payee, Currency: p.value.Currency, Amount: p.value.Amount, MaxFee: route.NoMaxFee,
+		From: n.me, To: p.payee, Currency: p.value.Currency, Amount: p.value.Amount, MaxFee: route.NoMaxFee, MaxParts: 1,
 		Avoid: p.avoid, Overrides: p.overrides,
 	}
 	for _, f := range n.order {
@@ -99,7 +99,7 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) (*pay.Route, *wi
 		}
 		return nil, &wire.Reason{Code: no.Code, At: n.me, Next: p.payee, Currency: p.value.Currency, Need: no.Fee, Text: clip(no.Text, wire.MaxText)}
 	}
-	r := answer.Route
+	r := answer.Routes[0]
 	if len(p.fixed) == 0 {
 		if err := q.Request.CheckRoute(r); err != nil {
 			return nil, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency, Text: clip("the index gave a route that does not add up: "+err.Error(), wire.MaxText)}
@@ -226,9 +226,7 @@ func (n *Node) most(p *payment, then func(money.Amount, *wire.Reason)) {
 		}
 		up := direct
 		if a.Answer.Refusal() == nil {
-			if k := len(a.Answer.Route.Amounts); k > 0 {
-				up = max(up, a.Answer.Route.Amounts[k-1])
-			}
+			up = max(up, a.Answer.Routes[0].Arrives())
 		}
 		then(up, nil)
 	})

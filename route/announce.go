@@ -9,7 +9,7 @@ import (
 )
 
 // Tag is the domain of the signature of an announcement.
-const Tag ident.Tag = "kula/announcement/1"
+const Tag ident.Tag = "kula/announcement/2"
 
 const (
 	// MaxEntries is how many currencies an announcement may name: as many as a channel has.
@@ -24,6 +24,9 @@ const (
 	// entries of at most 100 bytes, and the head.
 	MaxAnnouncement = 4 << 10
 
+	// OnionKeyBytes is the length of an onion key: a compressed point of secp256k1.
+	OnionKeyBytes = 33
+
 	// maxPpm is the whole of an amount; money.Fee takes no more either.
 	maxPpm = 1_000_000
 )
@@ -34,6 +37,7 @@ type Announcement struct {
 	Node, Friend ident.ID
 	Number       uint64  // rises with every announcement of Node about Friend
 	Expires      int64   // unix seconds
+	Onion        []byte  // the key to which others encrypt what Node alone reads of a route: OnionKeyBytes, or none
 	Entries      []Entry // by currency, ascending; none is a withdrawal
 }
 
@@ -69,6 +73,9 @@ func Coarse(a money.Amount) money.Amount {
 func (a Announcement) Check() error {
 	if a.Node == a.Friend {
 		return refuse(wire.BadRequest, "announcement of %s about itself", a.Node.Short())
+	}
+	if len(a.Onion) != 0 && len(a.Onion) != OnionKeyBytes {
+		return refuse(wire.BadRequest, "onion key of %d bytes, must have %d or none", len(a.Onion), OnionKeyBytes)
 	}
 	if len(a.Entries) > MaxEntries {
 		return refuse(wire.BadRequest, "announcement with %d currencies, at most %d", len(a.Entries), MaxEntries)

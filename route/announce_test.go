@@ -57,6 +57,8 @@ func TestAnnouncementForm(t *testing.T) {
 		{"negative fee", func(a *Announcement) { a.Entries[0].FeeBase = -1 }, wire.BadRequest},
 		{"fee above the whole", func(a *Announcement) { a.Entries[0].FeePpm = 1_000_001 }, wire.BadRequest},
 		{"decider", func(a *Announcement) { a.Entries[0].Deciders = ids(9) }, wire.DeciderNotAccepted},
+		{"onion key", func(a *Announcement) { a.Onion = make([]byte, OnionKeyBytes) }, 0},
+		{"onion key too short", func(a *Announcement) { a.Onion = make([]byte, 32) }, wire.BadRequest},
 		{"33 currencies", func(a *Announcement) { a.Entries = fullEntries(33) }, wire.BadRequest},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -85,7 +87,7 @@ func fullEntries(n int) []Entry {
 
 func TestSignOpen(t *testing.T) { // R1
 	key, other := ident.NewKey([32]byte{1}), ident.NewKey([32]byte{2})
-	a := Announcement{Node: key.ID(), Friend: other.ID(), Number: 1<<64 - 1, Expires: 1<<63 - 1, Entries: fullEntries(MaxEntries)}
+	a := Announcement{Node: key.ID(), Friend: other.ID(), Number: 1<<64 - 1, Expires: 1<<63 - 1, Onion: make([]byte, OnionKeyBytes), Entries: fullEntries(MaxEntries)}
 	s, err := Sign(key, a)
 	if err != nil {
 		t.Fatal(err)

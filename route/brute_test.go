@@ -164,7 +164,14 @@ func (t *trial) hint(rng *rand.Rand) {
 	b, r := t.b, &t.r
 	for rng.IntN(2) == 0 {
 		w, x := rng.IntN(b.n), rng.IntN(b.n)
-		r.Overrides = append(r.Overrides, Override{Edge: Edge{From: b.id[w], To: b.id[x]}, FeeBase: 2, FeePpm: 200_000})
+		o := Override{Edge: Edge{From: b.id[w], To: b.id[x]}, FeeBase: 2, FeePpm: 200_000}
+		if rng.IntN(2) == 0 {
+			o.AtMost = 1 + money.Amount(rng.IntN(60))
+		}
+		if o.AtMost > 0 && rng.IntN(2) == 0 {
+			o.FeeBase, o.FeePpm, o.KeepFee = 0, 0, true
+		}
+		r.Overrides = append(r.Overrides, o)
 	}
 	if rng.IntN(2) == 0 {
 		r.Announced = false
@@ -197,7 +204,12 @@ func (t *trial) hint(rng *rand.Rand) {
 	}
 	for _, o := range r.Overrides {
 		w, x := slices.Index(b.id, o.Edge.From), slices.Index(b.id, o.Edge.To)
-		b.base[w][x], b.ppm[w][x] = 2, 200_000
+		if !o.KeepFee {
+			b.base[w][x], b.ppm[w][x] = 2, 200_000
+		}
+		if o.AtMost > 0 {
+			b.can[w][x] = min(b.can[w][x], o.AtMost)
+		}
 	}
 	for rng.IntN(3) == 0 {
 		w, x := rng.IntN(b.n), rng.IntN(b.n)

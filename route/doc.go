@@ -7,7 +7,7 @@
 // R1. An [Announcement] is what one node says about one friend: per currency how
 // much it can receive from that friend, what it charges that friend for carrying a
 // payment onward, and how long a lock it accepts. Its bytes are the CBOR of the
-// struct, signed by the node under the tag kula/announcement/1.
+// struct, signed by the node under the tag kula/announcement/2.
 //
 // R2. The figure of what can be received is rounded down to two significant
 // decimal digits ([Coarse]), so that an index does not see single payments. A
@@ -24,6 +24,11 @@
 // says anything else. A lower number is refused, also while the newer announcement
 // has expired or was a withdrawal, until everything ever accepted from the node
 // about this friend has expired: an old announcement cannot be played back.
+//
+// R18. An announcement also carries the node's onion key, to which a payer encrypts what
+// only this node is to read of a route; no key is none. The key of a node is the one in
+// that of its announcements which has the highest number, whichever friend it is about;
+// among equal numbers the larger key.
 //
 // R6. A graph keeps at most 1,000 friends per node and a total chosen by its owner.
 //
@@ -55,12 +60,14 @@
 // figures are exact; the payer need not be announced at all. Last, if not empty,
 // is in the same way all the channels into the payee.
 //
-// R12. Overrides replace fees, wherever else they are known from: they are what a
-// failed payment taught. Avoid takes edges out.
+// R12. Overrides are what failed payments taught: they replace a fee, wherever else it
+// is known from, and lower a capacity. Avoid takes edges out.
 //
-// R13. There are two reasons for no route: no_route says that no route exists
-// within the request's MaxHops (proved, not merely not found), fee_above_max that
-// the cheapest costs more than MaxFee, and gives its fee.
+// R13. An answer comes to one of four: routes; impossible, which is proved; not_found,
+// which says that nothing was found and that something may exist; fee_above_max, with
+// the fee of the cheapest found, and whether that is proved to be the least.
+// MaxParts is the number of routes asked for at most. A Graph answers with one; with
+// MaxParts above 1 it therefore proves nothing when it has none.
 //
 // R14. [Graph.UpTo] gives the largest amount that one route can carry to the payee
 // within MaxFee, and the cheapest route for it. What can carry an amount can carry
@@ -77,8 +84,10 @@
 // question and its answer in turn: [Ping] and [Pong], [Publish] and
 // [PublishResult], [Query] and [Answer].
 //
-// R17. A node believes no answer: [Request.CheckRoute] recomputes it from the
-// figures that came along. What an index server can still do is to quote figures
+// R17. A node believes no answer: [Request.CheckRoutes] recomputes it from the
+// figures that came along, each route in itself and all together: what they bring is
+// exactly the amount, their fees are within MaxFee, and where they share a channel they
+// do not overfill it. What an index server can still do is to quote figures
 // that nobody announced: then a mediator returns the payment, and nothing is lost. It learns what
 // the request says, so a node that minds rounds the figures of Own with Coarse.
 //

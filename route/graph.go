@@ -1,6 +1,7 @@
 package route
 
 import (
+	"bytes"
 	"slices"
 
 	"kula/ident"
@@ -22,6 +23,7 @@ type Graph struct {
 	nodes      table[ident.ID]
 	currencies table[money.Currency]
 	peers      [][]peer // by node: what it announced, by friend's index, ascending
+	onions     []onion  // by node
 	count      int      // of all peers
 	max        int
 }
@@ -34,6 +36,12 @@ type peer struct {
 	expires int64
 	until   int64 // the latest expiry ever accepted
 	entries []entry
+}
+
+// onion is the key of a node, by the announcement of it with the highest number (rule R18).
+type onion struct {
+	number uint64
+	key    []byte
 }
 
 // entry is Entry as the search reads it: an edge from the friend to the node.
@@ -94,6 +102,10 @@ func (g *Graph) Apply(a Announcement, now int64) (changed bool, err error) {
 		return false, refuse(wire.Conflict, "another announcement %d of %s about %s is known; use a higher number", a.Number, a.Node.Short(), a.Friend.Short())
 	}
 	p.number, p.expires, p.until = a.Number, a.Expires, max(p.until, a.Expires)
+	n, _ := g.nodes.find(a.Node)
+	if o := &g.onions[n]; a.Number > o.number || a.Number == o.number && bytes.Compare(a.Onion, o.key) > 0 {
+		*o = onion{a.Number, slices.Clone(a.Onion)}
+	}
 	g.replace(p, a.Node, a.Entries)
 	return true, nil
 }
@@ -151,7 +163,7 @@ func byFriend(p peer, friend int32) int { return int(p.friend) - int(friend) }
 func (g *Graph) insert(node, friend ident.ID) *peer {
 	n, f := g.nodes.hold(node), g.nodes.hold(friend)
 	for len(g.peers) < len(g.nodes.items) {
-		g.peers = append(g.peers, nil)
+		g.peers, g.onions = append(g.peers, nil), append(g.onions, onion{})
 	}
 	i, _ := slices.BinarySearchFunc(g.peers[n], f, byFriend)
 	g.peers[n] = slices.Insert(g.peers[n], i, peer{friend: f})
@@ -206,8 +218,11 @@ func (g *Graph) Expire(now int64) int {
 				return false
 			}
 			g.count--
-			g.nodes.drop(p.friend)
-			g.nodes.drop(int32(n))
+			for _, x := range []int32{p.friend, int32(n)} {
+				if g.nodes.drop(x); g.nodes.holds[x] == 0 {
+					g.onions[x] = onion{}
+				}
+			}
 			return true
 		})
 		if len(g.peers[n]) == 0 {

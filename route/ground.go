@@ -1,6 +1,9 @@
 package route
 
 import (
+	"math"
+	"slices"
+
 	"kula/ident"
 	"kula/money"
 )
@@ -18,7 +21,7 @@ type ground struct {
 	own      map[int32]arrow    // by friend
 	last     []arrow
 	lastOnly bool // the edges into to are those of last
-	fees     map[[2]int32]money.Fee
+	learned  map[[2]int32]lesson
 	avoid    map[[2]int32]bool
 	open     bool // announced edges out of from count
 }
@@ -28,6 +31,32 @@ type arrow struct {
 	node int32
 	can  money.Amount
 	fee  money.Fee
+}
+
+// lesson is an override.
+type lesson struct {
+	fee    money.Fee
+	hasFee bool
+	atMost money.Amount // MaxCanReceive or more if nothing was learned
+}
+
+// learn takes the overrides of a request in.
+func (w *ground) learn(overrides []Override) {
+	w.learned = make(map[[2]int32]lesson, len(overrides))
+	for _, o := range overrides {
+		edge := [2]int32{w.index(o.Edge.From), w.index(o.Edge.To)}
+		l, ok := w.learned[edge]
+		if !ok {
+			l.atMost = math.MaxInt64
+		}
+		if !o.KeepFee {
+			l.fee, l.hasFee = o.Fee(), true
+		}
+		if o.AtMost > 0 {
+			l.atMost = min(l.atMost, o.AtMost)
+		}
+		w.learned[edge] = l
+	}
 }
 
 // newGround also gives indexes to the nodes of hops.
@@ -47,10 +76,7 @@ func newGround(g *Graph, r *Request, hops []ident.ID) *ground {
 			w.last = append(w.last, arrow{node: i, can: l.CanReceive})
 		}
 	}
-	w.fees = make(map[[2]int32]money.Fee, len(r.Overrides))
-	for _, o := range r.Overrides {
-		w.fees[[2]int32{w.index(o.Edge.From), w.index(o.Edge.To)}] = o.Fee()
-	}
+	w.learn(r.Overrides)
 	w.avoid = make(map[[2]int32]bool, len(r.Avoid))
 	for _, a := range r.Avoid {
 		if a.Currency == "" || a.Currency == r.Currency {
@@ -93,6 +119,21 @@ func (w *ground) id(node int32) ident.ID {
 	return w.g.nodes.items[node]
 }
 
+// onions are the keys of hops, nil if none is known.
+func (w *ground) onions(hops []ident.ID) (keys [][]byte) {
+	for i, h := range hops {
+		n, ok := w.g.nodes.find(h)
+		if !ok || int(n) >= len(w.g.onions) || len(w.g.onions[n].key) == 0 {
+			continue
+		}
+		if keys == nil {
+			keys = make([][]byte, len(hops))
+		}
+		keys[i] = slices.Clone(w.g.onions[n].key)
+	}
+	return keys
+}
+
 // announced is what x announces about friend w in the currency, nil if nothing.
 func (w *ground) announced(friend, x int32) *entry {
 	if int(x) >= len(w.g.peers) || int(friend) >= len(w.g.peers) || w.currency < 0 {
@@ -123,8 +164,13 @@ func (w *ground) figures(from, x int32) (can money.Amount, canKnown bool, fee mo
 	if o, ok := w.own[x]; ok && from == w.from {
 		can, fee, canKnown, feeKnown = o.can, o.fee, true, true
 	}
-	if o, ok := w.fees[[2]int32{from, x}]; ok {
-		fee, feeKnown = o, true
+	if l, ok := w.learned[[2]int32{from, x}]; ok {
+		if l.hasFee {
+			fee, feeKnown = l.fee, true
+		}
+		if canKnown {
+			can = min(can, l.atMost)
+		}
 	}
 	return can, canKnown, fee, feeKnown
 }

@@ -10,7 +10,7 @@ import (
 
 const (
 	// Version of these messages. A node leaves an index server of another version alone.
-	Version = 1
+	Version = 2
 	// MaxPublish is how many announcements one message carries: at their largest
 	// they fill two fifths of a message.
 	MaxPublish = 100
@@ -83,20 +83,53 @@ type Query struct {
 // Answer answers a Query.
 type Answer struct {
 	_       struct{}     `cbor:",toarray"`
-	Code    wire.Code    // wire.CodeNone if there is a route
+	Code    wire.Code    // wire.CodeNone if there are routes
 	Text    string       // why not
-	Fee     money.Amount // with the code fee_above_max: the cheapest
-	Route   Route        // empty if there is none
+	Fee     money.Amount // of Refusal
+	Proved  bool         // of Refusal
+	Routes  []Route      // one per part; none if there is a code
 	Unknown []uint32     // of Priced, ascending
 	Short   []uint32     // of Priced, ascending
 }
 
-// Refusal in the answer, nil if there is a route.
+// Refusal in the answer, nil if there are routes.
 func (a *Answer) Refusal() *Refusal {
 	if a.Code == wire.CodeNone {
 		return nil
 	}
-	return &Refusal{Code: a.Code, Text: a.Text, Fee: a.Fee}
+	return &Refusal{Code: a.Code, Text: a.Text, Fee: a.Fee, Proved: a.Proved}
+}
+
+// Outcome is what an answer comes to.
+type Outcome uint8
+
+// The outcomes (rule R13).
+const (
+	OutcomeRefused     Outcome = iota // the query was wrong in itself; Code and Text say how
+	OutcomeRoutes                     // Routes carry it
+	OutcomeImpossible                 // nothing can carry it: proved
+	OutcomeNotFound                   // nothing was found that carries it
+	OutcomeFeeAboveMax                // what was found costs Fee, above MaxFee; if Proved nothing costs less
+)
+
+// String names an outcome as scripts read it.
+func (o Outcome) String() string {
+	return [...]string{"refused", "routes", "impossible", "not_found", "fee_above_max"}[o]
+}
+
+// Outcome of an answer.
+func (a *Answer) Outcome() Outcome {
+	switch {
+	case a.Code == wire.CodeNone:
+		return OutcomeRoutes
+	case a.Code == wire.NoRoute && a.Proved:
+		return OutcomeImpossible
+	case a.Code == wire.NoRoute:
+		return OutcomeNotFound
+	case a.Code == wire.FeeAboveMax:
+		return OutcomeFeeAboveMax
+	}
+	return OutcomeRefused
 }
 
 // Kind of each message.
@@ -191,9 +224,17 @@ func (q *Query) check() error {
 }
 
 func (a *Answer) check() error {
-	n := len(a.Route.Hops)
-	if n > MaxHops || len(a.Route.Amounts) != n || len(a.Route.Charges) != n || (n > 0) != (a.Code == wire.CodeNone) {
-		return refuse(wire.BadRequest, "answer %q with %d channels, %d amounts, %d charges, at most %d", a.Code, n, len(a.Route.Amounts), len(a.Route.Charges), MaxHops)
+	if len(a.Routes) > MaxParts || (len(a.Routes) > 0) != (a.Code == wire.CodeNone) {
+		return refuse(wire.BadRequest, "answer %q with %d routes, at most %d", a.Code, len(a.Routes), MaxParts)
+	}
+	for _, q := range a.Routes {
+		if err := q.check(); err != nil {
+			return err
+		}
+	}
+	n := 0
+	if len(a.Routes) == 1 {
+		n = len(a.Routes[0].Hops)
 	}
 	for _, list := range [][]uint32{a.Unknown, a.Short} {
 		for i, place := range list {
@@ -245,9 +286,9 @@ func (g *Graph) Answer(q *Query) *Answer {
 	}
 	if err != nil {
 		r := RefusalOf(err)
-		return &Answer{Code: r.Code, Text: fit(r.Text), Fee: r.Fee}
+		return &Answer{Code: r.Code, Text: fit(r.Text), Fee: r.Fee, Proved: r.Proved}
 	}
-	return &Answer{Route: p.Route, Unknown: p.Unknown, Short: p.Short}
+	return &Answer{Routes: []Route{p.Route}, Unknown: p.Unknown, Short: p.Short}
 }
 
 // fit makes a text one that checkText accepts. A decoder's error may quote what a

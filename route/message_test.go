@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func fullRequest() Request {
 		e := Edge{From: nodeID(i), To: nodeID(i + 5)}
 		r.Own = append(r.Own, OwnEdge{To: nodeID(i + 3000), CanPay: MaxCanReceive, FeeBase: money.MaxLimit, FeePpm: 1_000_000})
 		r.Last = append(r.Last, LastEdge{From: nodeID(i + 3000), CanReceive: MaxCanReceive})
-		r.Overrides = append(r.Overrides, Override{Edge: e, FeeBase: money.MaxLimit, FeePpm: 1_000_000})
+		r.Overrides = append(r.Overrides, Override{Edge: e, FeeBase: money.MaxLimit, FeePpm: 1_000_000, AtMost: 1<<63 - 1})
 		r.Avoid = append(r.Avoid, Avoid{Edge: e, Currency: c})
 	}
 	return r
@@ -35,16 +36,21 @@ func fullMessages() []Message {
 		publish.Announcements = append(publish.Announcements, s)
 		result.Problems = append(result.Problems, Problem{Place: i, Code: wire.BadSignature, Text: strings.Repeat("x", wire.MaxText)})
 	}
-	answer := &Answer{Unknown: []uint32{0, 19}, Short: []uint32{3}}
+	var long Route
 	for range MaxHops {
-		answer.Route.Hops = append(answer.Route.Hops, nodeID(1))
-		answer.Route.Amounts = append(answer.Route.Amounts, MaxCanReceive)
-		answer.Route.Charges = append(answer.Route.Charges, Charge{CanPay: MaxCanReceive})
+		long.Hops = append(long.Hops, nodeID(1))
+		long.Amounts = append(long.Amounts, MaxCanReceive)
+		long.Charges = append(long.Charges, Charge{CanPay: MaxCanReceive, FeeBase: money.MaxLimit, FeePpm: 1_000_000})
+		long.Onions = append(long.Onions, make([]byte, OnionKeyBytes))
+	}
+	answer, parts := &Answer{Routes: []Route{long}, Unknown: []uint32{0, 19}, Short: []uint32{3}}, &Answer{}
+	for range MaxParts {
+		parts.Routes = append(parts.Routes, long)
 	}
 	return []Message{
 		&Ping{Version: Version}, &Pong{Version: 1<<32 - 1}, publish, result,
 		&Query{Request: fullRequest(), Hops: ids(make([]int, MaxHops)...)}, &Query{Request: ask(1, 2, 0), UpTo: true},
-		answer, &Answer{Code: wire.FeeAboveMax, Text: "too dear", Fee: 7},
+		answer, parts, &Answer{Code: wire.NoRoute, Proved: true}, &Answer{Code: wire.FeeAboveMax, Text: "too dear", Fee: 7},
 	}
 }
 
@@ -71,7 +77,13 @@ func TestMessageLimits(t *testing.T) {
 		change(&r)
 		return &Query{Request: r}
 	}
-	charges := func(n int) []Charge { return make([]Charge, n) }
+	routes := func(n, charges, onions int) []Route {
+		q := Route{Hops: ids(make([]int, n)...), Amounts: make([]money.Amount, n), Charges: make([]Charge, charges)}
+		for range onions {
+			q.Onions = append(q.Onions, make([]byte, 32))
+		}
+		return []Route{q}
+	}
 	for name, m := range map[string]Message{
 		"101 announcements":      &Publish{Announcements: make([]wire.Signed, 101)},
 		"announcement too large": &Publish{Announcements: []wire.Signed{{Body: make([]byte, MaxAnnouncement+1)}}},
@@ -86,11 +98,19 @@ func TestMessageLimits(t *testing.T) {
 		"up to along hops":       &Query{Request: ask(1, 2, 10), UpTo: true, Hops: ids(2)},
 		"21 hops":                &Query{Request: ask(1, 2, 10), Hops: ids(make([]int, 21)...)},
 		"answer with neither":    &Answer{},
-		"answer with both":       &Answer{Code: wire.NoRoute, Route: Route{Hops: ids(1), Amounts: []money.Amount{1}, Charges: charges(1)}},
-		"answer of 21 hops":      &Answer{Route: Route{Hops: ids(make([]int, 21)...), Amounts: make([]money.Amount, 21), Charges: charges(21)}},
-		"answer with one amount": &Answer{Route: Route{Hops: ids(1, 2), Amounts: []money.Amount{1}, Charges: charges(2)}},
-		"unknown beyond":         &Answer{Route: Route{Hops: ids(1), Amounts: []money.Amount{1}, Charges: charges(1)}, Unknown: []uint32{1}},
-		"short twice":            &Answer{Route: Route{Hops: ids(1), Amounts: []money.Amount{1}, Charges: charges(1)}, Short: []uint32{0, 0}},
+		"answer with both":       &Answer{Code: wire.NoRoute, Routes: routes(1, 1, 0)},
+		"answer of 21 hops":      &Answer{Routes: routes(21, 21, 0)},
+		"answer with one amount": &Answer{Routes: routes(2, 1, 0)},
+		"33 routes":              &Answer{Routes: slices.Repeat(routes(1, 1, 0), 33)},
+		"a route of nothing":     &Answer{Routes: routes(0, 0, 0)},
+		"onion keys missing":     &Answer{Routes: routes(3, 3, 2)},
+		"onion key too short":    &Answer{Routes: routes(1, 1, 1)},
+		"unknown of two routes":  &Answer{Routes: slices.Repeat(routes(1, 1, 0), 2), Unknown: []uint32{0}},
+		"33 parts":               query(func(r *Request) { r.MaxParts = 33 }),
+		"less than nothing":      query(func(r *Request) { r.Overrides = []Override{{AtMost: -1}} }),
+		"a fee kept and changed": query(func(r *Request) { r.Overrides = []Override{{KeepFee: true, FeeBase: 1}} }),
+		"unknown beyond":         &Answer{Routes: routes(1, 1, 0), Unknown: []uint32{1}},
+		"short twice":            &Answer{Routes: routes(1, 1, 0), Short: []uint32{0, 0}},
 		"text with an escape":    &Answer{Code: wire.NoRoute, Text: "\x1b[2J"},
 	} {
 		if _, err := DecodeMessage(EncodeMessage(m)); err == nil {
@@ -152,10 +172,10 @@ func TestServe(t *testing.T) {
 	}
 	r := Request{From: keys[0].ID(), To: keys[2].ID(), Currency: fst, Amount: 10, MaxFee: NoMaxFee, Announced: true}
 	a := answer(Query{Request: r})
-	if a.Refusal() != nil || a.Route.Fee != 3 || r.CheckRoute(a.Route) != nil {
+	if a.Refusal() != nil || a.Outcome() != OutcomeRoutes || a.Routes[0].Fee != 3 || r.CheckRoutes(a.Routes) != nil {
 		t.Fatalf("%+v", a)
 	}
-	if a = answer(Query{Request: r, UpTo: true}); a.Refusal() != nil || a.Route.Amounts[1] != 47 {
+	if a = answer(Query{Request: r, UpTo: true}); a.Refusal() != nil || a.Routes[0].Arrives() != 47 {
 		t.Fatalf("%+v", a)
 	}
 	if a = answer(Query{Request: r, Hops: []ident.ID{nodeID(7), keys[2].ID()}}); a.Refusal() != nil || len(a.Unknown) != 1 {
@@ -163,13 +183,13 @@ func TestServe(t *testing.T) {
 	}
 	r.MaxFee = 2
 	a = answer(Query{Request: r})
-	if no := a.Refusal(); no == nil || no.Code != wire.FeeAboveMax || no.Fee != 3 || !strings.Contains(no.Error(), "3 FST") {
+	if no := a.Refusal(); a.Outcome() != OutcomeFeeAboveMax || no.Fee != 3 || !no.Proved || !strings.Contains(no.Error(), "3 FST") {
 		t.Fatalf("%+v", a)
 	}
 	r.Own = []OwnEdge{} // says nothing, and stays so over the wire
 	r.Announced = false
-	if no := answer(Query{Request: r}).Refusal(); no == nil || no.Code != wire.NoRoute {
-		t.Fatalf("%+v", no)
+	if a := answer(Query{Request: r}); a.Outcome() != OutcomeImpossible {
+		t.Fatalf("%+v", a)
 	}
 }
 

@@ -13,7 +13,11 @@ import (
 type Refusal struct {
 	Code wire.Code
 	Text string       // what stood in the way, with the numbers, for people
-	Fee  money.Amount // with the code fee_above_max: the cheapest route's fee
+	Fee  money.Amount // with the code fee_above_max: that of the cheapest routes found
+
+	// Proved, with the code no_route, says that nothing can carry the amount, and with
+	// fee_above_max that nothing costs less; otherwise nothing better was found.
+	Proved bool
 }
 
 // Error is the text.

@@ -1,7 +1,7 @@
 package route
 
 import (
-	"slices"
+	"strconv"
 
 	"kula/ident"
 	"kula/money"
@@ -16,6 +16,10 @@ const (
 	// MaxHints bounds each list of a request: a payer has at most as many
 	// channels of its own as friends, and remembers no more failures than that.
 	MaxHints = MaxFriends
+
+	// MaxParts is in how many parts a payment may go. What 32 routes cannot carry is
+	// beyond what one's friends can; and each part costs its own base fees.
+	MaxParts = 32
 
 	// minCycle is the shortest cycle in channels. Two would go out to a friend and
 	// straight back: two debts of one channel, which already count as one.
@@ -54,15 +58,19 @@ type LastEdge struct {
 	CanReceive money.Amount // what the payee can receive from the friend; nothing if not above 0
 }
 
-// Override replaces the fee that Edge.To charges Edge.From in the request's currency.
+// Override is what a failed payment taught of an edge, in the request's currency: the
+// fee that Edge.To charges Edge.From, and how much the edge carries at most. If an edge
+// is named twice, the later fee counts and the smaller capacity.
 type Override struct {
 	_       struct{} `cbor:",toarray"`
 	Edge    Edge
 	FeeBase money.Amount
 	FeePpm  uint32
+	KeepFee bool         // the fee is as it is known otherwise; FeeBase and FeePpm are 0
+	AtMost  money.Amount // the edge carries no more, however much is announced; 0: nothing learned (see Avoid)
 }
 
-// Fee of the override.
+// Fee of the override; it counts unless KeepFee.
 func (o Override) Fee() money.Fee { return money.Fee{Base: o.FeeBase, Ppm: o.FeePpm} }
 
 // Request asks for a route. Its zero values mean: no fee at all, MaxHops channels,
@@ -77,8 +85,9 @@ type Request struct {
 	Announced bool         // leave From by announced edges; otherwise by those of Own and no others
 	Own       []OwnEdge    // empty if Announced
 	Last      []LastEdge   // if not empty, replaces the announced edges into To
-	Overrides []Override   // of fees, wherever they are known from
+	Overrides []Override   // of fees and capacities, wherever they are known from
 	Avoid     []Avoid
+	MaxParts  uint32 // routes of an answer together; 0 and 1: one route
 }
 
 // Charge is one channel of a route as whoever quoted it knows it.
@@ -92,14 +101,32 @@ type Charge struct {
 // Fee of the charge.
 func (c Charge) Fee() money.Fee { return money.Fee{Base: c.FeeBase, Ppm: c.FeePpm} }
 
-// Route is a chain of channels and what each of them carries. The three lists have
-// one item per channel, in the direction of the payment.
+// Route is a chain of channels and what each of them carries. The lists have one item
+// per channel, in the direction of the payment.
 type Route struct {
 	_       struct{}       `cbor:",toarray"`
 	Hops    []ident.ID     // every node after the payer, payee included
 	Amounts []money.Amount // locked on each channel; the last is what arrives
 	Charges []Charge
 	Fee     money.Amount // Amounts[0] less what arrives
+	Onions  [][]byte     // of Hops: the onion key that each announced, empty if none; no list if none did
+}
+
+// Arrives is the amount that the route brings to the payee.
+func (q Route) Arrives() money.Amount { return q.Amounts[len(q.Amounts)-1] }
+
+// check judges the form of a route that somebody else wrote.
+func (q *Route) check() error {
+	n := len(q.Hops)
+	if n == 0 || n > MaxHops || len(q.Amounts) != n || len(q.Charges) != n || len(q.Onions) != 0 && len(q.Onions) != n {
+		return refuse(wire.BadRequest, "route with %d channels, %d amounts, %d charges, %d onion keys, at most %d", n, len(q.Amounts), len(q.Charges), len(q.Onions), MaxHops)
+	}
+	for _, k := range q.Onions {
+		if len(k) != 0 && len(k) != OnionKeyBytes {
+			return refuse(wire.BadRequest, "onion key of %d bytes, must have %d or none", len(k), OnionKeyBytes)
+		}
+	}
+	return nil
 }
 
 // Check judges the form of a request. Its errors are of type *Refusal.
@@ -113,6 +140,8 @@ func (r *Request) Check() error {
 		return refuse(wire.BadRequest, "most fee %d, must be 0 or more, or %d for any", r.MaxFee, NoMaxFee)
 	case r.MaxHops > MaxHops:
 		return refuse(wire.BadRequest, "route of up to %d channels, at most %d", r.MaxHops, MaxHops)
+	case r.MaxParts > MaxParts:
+		return refuse(wire.BadRequest, "up to %d routes, at most %d", r.MaxParts, MaxParts)
 	case r.Announced && len(r.Own) > 0:
 		return refuse(wire.BadRequest, "%d own channels in a request for announced ones", len(r.Own))
 	case max(len(r.Own), len(r.Last), len(r.Overrides), len(r.Avoid)) > MaxHints:
@@ -144,6 +173,9 @@ func (r *Request) checkHints() error {
 		if err := checkFee(o.FeeBase, o.FeePpm); err != nil {
 			return err
 		}
+		if o.AtMost < 0 || o.KeepFee && o.Fee() != (money.Fee{}) {
+			return refuse(wire.BadRequest, "override of at most %d and a fee of %d + %d ppm that is to be kept", o.AtMost, o.FeeBase, o.FeePpm)
+		}
 	}
 	for _, a := range r.Avoid {
 		if a.Currency != "" && !a.Currency.Valid() {
@@ -171,23 +203,38 @@ func (r *Request) maxHops() int32 {
 	return int32(r.MaxHops)
 }
 
+func (r *Request) maxParts() int { return int(max(1, r.MaxParts)) }
+
 func (r *Request) cycle() bool { return r.From == r.To }
 
 func (r *Request) value(a money.Amount) money.Value {
 	return money.Value{Amount: a, Currency: r.Currency}
 }
 
-// noRoute says what rule R13 calls proved. Nobody asks for UpTo here: it is another search.
-func (r *Request) noRoute() *Refusal {
-	if r.cycle() {
-		return refuse(wire.NoRoute, "no cycle of at most %d channels from %s to itself can carry %s", r.maxHops(), r.From.Short(), r.value(r.Amount))
+// noRoute says that there is nothing, or that nothing was found (rule R13). Nobody asks
+// for UpTo here: it is another search.
+func (r *Request) noRoute(proved bool) *Refusal {
+	way := "no chain of at most"
+	switch {
+	case r.cycle() && r.maxParts() > 1:
+		way = "no cycles, up to " + strconv.Itoa(r.maxParts()) + ", of at most"
+	case r.cycle():
+		way = "no cycle of at most"
+	case r.maxParts() > 1:
+		way = "no chains, up to " + strconv.Itoa(r.maxParts()) + ", of at most"
 	}
-	return refuse(wire.NoRoute, "no chain of at most %d friends from %s to %s can carry %s", r.maxHops(), r.From.Short(), r.To.Short(), r.value(r.Amount))
+	what := "can carry"
+	if !proved {
+		what = "was found that can carry"
+	}
+	no := refuse(wire.NoRoute, "%s %d channels from %s to %s %s %s", way, r.maxHops(), r.From.Short(), r.To.Short(), what, r.value(r.Amount))
+	no.Proved = proved
+	return no
 }
 
-func (r *Request) feeAbove(fee money.Amount) *Refusal {
-	no := refuse(wire.FeeAboveMax, "the cheapest route to %s takes a fee of %s, at most %s is allowed", r.To.Short(), r.value(fee), r.value(r.MaxFee))
-	no.Fee = fee
+func (r *Request) feeAbove(fee money.Amount, proved bool) *Refusal {
+	no := refuse(wire.FeeAboveMax, "the cheapest way to %s takes a fee of %s, at most %s is allowed", r.To.Short(), r.value(fee), r.value(r.MaxFee))
+	no.Fee, no.Proved = fee, proved
 	return no
 }
 
@@ -209,79 +256,6 @@ func (r *Request) checkHops(hops []ident.ID) error {
 	}
 	if r.cycle() && n < minCycle {
 		return refuse(wire.BadRequest, "cycle of %d channels, at least %d", n, minCycle)
-	}
-	return nil
-}
-
-// CheckRoute recomputes a route that somebody else quoted for r, from the figures
-// that came with it and from what r knows better (rule R17). An error, of type
-// *Refusal, means that the quote is not to be used.
-func (r *Request) CheckRoute(q Route) error {
-	if err := r.checkHops(q.Hops); err != nil {
-		return err
-	}
-	n := len(q.Hops)
-	if len(q.Amounts) != n || len(q.Charges) != n {
-		return refuse(wire.BadRequest, "quote with %d channels, %d amounts, %d charges", n, len(q.Amounts), len(q.Charges))
-	}
-	if q.Amounts[n-1] != r.Amount {
-		return refuse(wire.WrongAmount, "quote brings %s, asked for %s", r.value(q.Amounts[n-1]), r.value(r.Amount))
-	}
-	due := r.Amount
-	for i := n - 1; i >= 0; i-- {
-		locked, ok := add(due, q.Charges[i].Fee(), i == n-1)
-		if !ok || locked != q.Amounts[i] || locked > q.Charges[i].CanPay {
-			return refuse(wire.BadRequest, "quote locks %d on channel %d of %d, its own figures give %d of %d", q.Amounts[i], i+1, n, locked, q.Charges[i].CanPay)
-		}
-		if err := r.checkCharge(q, i); err != nil {
-			return err
-		}
-		due = locked
-	}
-	if q.Fee != due-r.Amount {
-		return refuse(wire.BadRequest, "quote says fee %s, its amounts say %s", r.value(q.Fee), r.value(due-r.Amount))
-	}
-	if r.MaxFee != NoMaxFee && q.Fee > r.MaxFee {
-		return r.feeAbove(q.Fee)
-	}
-	return nil
-}
-
-// checkCharge compares the figures of channel i of a quote with what r knows itself.
-func (r *Request) checkCharge(q Route, i int) error {
-	e := Edge{From: r.From, To: q.Hops[i]}
-	if i > 0 {
-		e.From = q.Hops[i-1]
-	}
-	avoided := func(a Avoid) bool { return a.Edge == e && (a.Currency == "" || a.Currency == r.Currency) }
-	if slices.ContainsFunc(r.Avoid, avoided) {
-		return refuse(wire.BadRequest, "quote goes from %s to %s, which was to be avoided", e.From.Short(), e.To.Short())
-	}
-	can, fee := q.Charges[i].CanPay, q.Charges[i].Fee()
-	if i == 0 && !r.Announced {
-		k := slices.IndexFunc(r.Own, func(o OwnEdge) bool { return o.To == e.To })
-		if k < 0 {
-			return refuse(wire.BadRequest, "quote begins with %s, which is no channel of the payer's", e.To.Short())
-		}
-		can, fee = r.Own[k].CanPay, r.Own[k].Fee()
-	} else if i == len(q.Hops)-1 && len(r.Last) > 0 {
-		k := slices.IndexFunc(r.Last, func(l LastEdge) bool { return l.From == e.From })
-		if k < 0 {
-			return refuse(wire.BadRequest, "quote ends through %s, which is no channel of the payee's", e.From.Short())
-		}
-		can = r.Last[k].CanReceive
-	}
-	for _, o := range r.Overrides {
-		if o.Edge == e {
-			fee = o.Fee()
-		}
-	}
-	if i == len(q.Hops)-1 {
-		fee = money.Fee{}
-	}
-	if q.Charges[i].Fee() != fee || q.Amounts[i] > can {
-		return refuse(wire.BadRequest, "quote has %d at fee %d + %d ppm on channel %d, which carries %d at %d + %d ppm",
-			q.Amounts[i], q.Charges[i].FeeBase, q.Charges[i].FeePpm, i+1, can, fee.Base, fee.Ppm)
 	}
 	return nil
 }

@@ -17,11 +17,11 @@ func (g *Graph) Cheapest(r Request) (Route, error) {
 	s := newSearch(g, &r)
 	end, ok := s.cheapest(r.Amount)
 	if !ok {
-		return Route{}, r.noRoute()
+		return Route{}, r.noRoute(r.maxParts() == 1)
 	}
 	q := s.route(end, r.Amount)
 	if r.MaxFee != NoMaxFee && q.Fee > r.MaxFee {
-		return Route{}, r.feeAbove(q.Fee)
+		return Route{}, r.feeAbove(q.Fee, r.maxParts() == 1)
 	}
 	return q, nil
 }
@@ -121,9 +121,12 @@ func (s *search) relax(i int32, a arrow) {
 	if len(s.avoid) > 0 && s.avoid[edge] {
 		return
 	}
-	if len(s.fees) > 0 {
-		if fee, ok := s.fees[edge]; ok {
-			a.fee = fee
+	if len(s.learned) > 0 {
+		if l, ok := s.learned[edge]; ok {
+			a.can = min(a.can, l.atMost)
+			if l.hasFee {
+				a.fee = l.fee
+			}
 		}
 	}
 	amount, ok := add(l.amount, a.fee, final)
@@ -259,5 +262,6 @@ func (s *search) route(end int32, amount money.Amount) Route {
 		q.Charges = append(q.Charges, Charge{CanPay: can, FeeBase: fee.Base, FeePpm: fee.Ppm})
 		from = next.node
 	}
+	q.Onions = s.onions(q.Hops)
 	return q
 }

@@ -166,8 +166,13 @@ func (a *app) showRoute(v money.Value, answer *route.Answer) error {
 		q.Reason = &node.ReasonView{Code: no.Code, Text: no.Text}
 		return &failure{code: no.Code.String(), text: "Not possible. " + no.Text, reason: q.Reason, result: q}
 	}
-	q.Possible, q.Fee.Amount = true, answer.Route.Fee
-	q.Parts = append(q.Parts, node.PartView{Amount: v, Fee: q.Fee, Hops: answer.Route.Hops})
+	q.Possible = true
+	for _, r := range answer.Routes {
+		q.Fee.Amount += r.Fee
+		q.Parts = append(q.Parts, node.PartView{
+			Amount: money.Value{Amount: r.Arrives(), Currency: v.Currency}, Fee: money.Value{Amount: r.Fee, Currency: v.Currency}, Hops: r.Hops,
+		})
+	}
 	a.print(q, quoteWords(q, names{}, false))
 	return nil
 }

@@ -93,9 +93,12 @@ func checkAnswer(server ident.ID, q *route.Query, a *route.Answer) error {
 	}
 	r := q.Request
 	if q.UpTo {
-		r.Amount = a.Route.Amounts[len(a.Route.Amounts)-1]
+		r.Amount = 0
+		for _, q := range a.Routes {
+			r.Amount += q.Arrives()
+		}
 	}
-	if err := r.CheckRoute(a.Route); err != nil {
+	if err := r.CheckRoutes(a.Routes); err != nil {
 		return refuse(route.RefusalOf(err).Code, "the answer of index server %s does not add up: %v", server.Short(), err)
 	}
 	return nil

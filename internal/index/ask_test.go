@@ -31,17 +31,17 @@ func TestAsk(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRoute(t, a, ben, cleo)
-	if a.Route.Fee != 1 {
-		t.Fatalf("fee %d, ben takes 1", a.Route.Fee)
+	if a.Routes[0].Fee != 1 {
+		t.Fatalf("fee %d, ben takes 1", a.Routes[0].Fee)
 	}
 	upTo := query(ana, cleo, 0)
 	upTo.UpTo = true
-	if a, err = Ask(ctx, s.URI(), upTo); err != nil || a.Route.Amounts[1] != 9_999 {
+	if a, err = Ask(ctx, s.URI(), upTo); err != nil || a.Routes[0].Amounts[1] != 9_999 {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	priced := query(ana, cleo, 100)
 	priced.Hops = []ident.ID{ben.key.ID(), cleo.key.ID()}
-	if a, err = Ask(ctx, s.URI(), priced); err != nil || a.Route.Amounts[0] != 101 {
+	if a, err = Ask(ctx, s.URI(), priced); err != nil || a.Routes[0].Amounts[0] != 101 {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	if a, err = Ask(ctx, s.URI(), query(ana, cleo, 20_000)); err != nil || a.Code != wire.NoRoute {
@@ -84,10 +84,10 @@ func TestAskLiar(t *testing.T) {
 		answers []route.Message
 		code    wire.Code
 	}{
-		{"an honest answer", []route.Message{pong, &route.Answer{Route: honest}}, wire.CodeNone},
-		{"a channel too small for its amount", []route.Message{pong, &route.Answer{Route: tooSmall}}, wire.BadRequest},
-		{"a route to somebody else", []route.Message{pong, &route.Answer{Route: other}}, wire.BadRequest},
-		{"another version", []route.Message{&route.Pong{Version: 2}}, wire.WrongVersion},
+		{"an honest answer", []route.Message{pong, &route.Answer{Routes: []route.Route{honest}}}, wire.CodeNone},
+		{"a channel too small for its amount", []route.Message{pong, &route.Answer{Routes: []route.Route{tooSmall}}}, wire.BadRequest},
+		{"a route to somebody else", []route.Message{pong, &route.Answer{Routes: []route.Route{other}}}, wire.BadRequest},
+		{"another version", []route.Message{&route.Pong{Version: route.Version + 1}}, wire.WrongVersion},
 		{"another kind", []route.Message{pong, pong}, wire.BadRequest},
 		{"a message that is none", []route.Message{pong, &route.Answer{}}, wire.BadRequest},
 		{"no answer", []route.Message{pong}, wire.IndexUnreachable},

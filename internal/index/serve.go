@@ -17,7 +17,7 @@ import (
 )
 
 // answersAhead is how many answers may wait to be written to one stream, and how many
-// go out with one system call; at their largest, 30 KiB each, they are 240 KiB.
+// go out with one system call; at their largest, 75 KiB each, they are 600 KiB.
 const answersAhead = 8
 
 // guest is one stream at the server.

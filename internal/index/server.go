@@ -17,9 +17,9 @@ import (
 
 const (
 	// places is how many connections a server keeps. An idle one takes about 100 KiB;
-	// a hostile one at most 4 MiB: four receive windows of 256 KiB, and on each of its
+	// a hostile one at most 5 MiB: four receive windows of 256 KiB, and on each of its
 	// two streams a message half read and answers it does not take. So no flood takes
-	// more than 4 GiB, and none from a single /24 or /48 more than a quarter of it.
+	// more than 5 GiB, and none from a single /24 or /48 more than a quarter of it.
 	// Beyond them the oldest connection goes, and an honest node comes back.
 	places          = 1024
 	placesPerPrefix = places / 4

@@ -42,8 +42,8 @@ func TestPipeline(t *testing.T) {
 	next[*route.PublishResult](t, conn)
 	wantRoute(t, next[*route.Answer](t, conn), ben, cleo)
 	wantRoute(t, next[*route.Answer](t, conn), ben, cleo)
-	if a := next[*route.Answer](t, conn); a.Route.Amounts[1] != 500 {
-		t.Fatalf("up to %v, cleo can receive 500", a.Route.Amounts)
+	if a := next[*route.Answer](t, conn); a.Routes[0].Amounts[1] != 500 {
+		t.Fatalf("up to %v, cleo can receive 500", a.Routes[0].Amounts)
 	}
 	next[*route.Pong](t, conn)
 	c := s.Counters()
@@ -282,8 +282,8 @@ func TestStop(t *testing.T) {
 			t.Fatal(err)
 		}
 		got++
-		if a := m.(*route.Answer); a.Route.Amounts[0] != money.Amount(got) {
-			t.Fatalf("answer %d brings %v", got, a.Route.Amounts)
+		if a := m.(*route.Answer); a.Routes[0].Amounts[0] != money.Amount(got) {
+			t.Fatalf("answer %d brings %v", got, a.Routes[0].Amounts)
 		}
 		if got == 100 {
 			stopping.Go(func() { s.Close() })
