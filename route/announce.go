@@ -77,6 +77,9 @@ func (a Announcement) Check() error {
 	if len(a.Onion) != 0 && len(a.Onion) != OnionKeyBytes {
 		return refuse(wire.BadRequest, "onion key of %d bytes, must have %d or none", len(a.Onion), OnionKeyBytes)
 	}
+	if a.Expires < 0 || a.Expires > maxExpires {
+		return refuse(wire.BadRequest, "announcement that expires at %d, must be 0 to %d", a.Expires, int64(maxExpires))
+	}
 	if len(a.Entries) > MaxEntries {
 		return refuse(wire.BadRequest, "announcement with %d currencies, at most %d", len(a.Entries), MaxEntries)
 	}

@@ -87,9 +87,9 @@ func BenchmarkApply(b *testing.B) {
 	g, _ := scaleFree(b, 10_000)
 	type pair struct{ node, friend int32 }
 	var pairs []pair
-	for n := range g.peers {
-		for _, p := range g.peers[n] {
-			pairs = append(pairs, pair{int32(n), p.friend})
+	for n := range g.blocks {
+		for i := range g.blocks[n].len() {
+			pairs = append(pairs, pair{int32(n), g.blocks[n].friend(i)})
 		}
 	}
 	b.ReportAllocs()

@@ -1,6 +1,6 @@
 // Package route is how a payment finds its way: what nodes announce about their
 // channels, the graph that an index server makes of it, the search for the
-// cheapest chain of friends, and the messages between a node and an index server.
+// cheapest chains of friends, and the messages between a node and an index server.
 //
 // # Announcements
 //
@@ -45,11 +45,10 @@
 // # Search
 //
 // R9. [Graph.Cheapest] gives the route whose first channel carries the least
-// amount; among those the one with the fewest channels; among those the one whose
-// list of keys is smallest. So the answer depends on the question and the
-// announcements and on nothing else. It is exact: a label of the search is the amount a node must
-// forward; the amount one channel earlier rises strictly with it, so the least
-// label at every node is enough.
+// amount; among those one with the fewest channels. It is exact: a label of the search
+// is the amount a node must forward; the amount one channel earlier rises strictly with
+// it, so the least label at every node is enough. It depends on the question and on what
+// was announced in which order, and on nothing else. [Graph.Any] gives some route.
 //
 // R10. A route names no node twice and has at most MaxHops channels. If the payer
 // is the payee, the route is a cycle: it ends with the payer, has at least three
@@ -66,12 +65,20 @@
 // R13. An answer comes to one of four: routes; impossible, which is proved; not_found,
 // which says that nothing was found and that something may exist; fee_above_max, with
 // the fee of the cheapest found, and whether that is proved to be the least.
-// MaxParts is the number of routes asked for at most. A Graph answers with one; with
-// MaxParts above 1 it therefore proves nothing when it has none.
+// MaxParts is the number of routes asked for at most. With one part every answer is proved.
+// With several, impossible is: that even without fees and with any number of parts the
+// maximum flow is less.
 //
 // R14. [Graph.UpTo] gives the largest amount that one route can carry to the payee
 // within MaxFee, and the cheapest route for it. What can carry an amount can carry
-// every smaller one for no larger fee, so a binary search over Cheapest is exact.
+// every smaller one for no larger fee, so a binary search over Cheapest is exact. [Graph.Most]
+// does the same for several parts, by as much as Search finds.
+//
+// R19. [Graph.Search] carries an amount in up to MaxParts parts, by a minimum-cost flow in
+// which fees use up capacity too. Without fees it is complete as long as MaxParts and
+// MaxHops do not bind. Base fees, rounding and both bounds make the problem hard (it
+// contains fixed charges); then parts may be missed, or found that are not the cheapest. The
+// amounts of what is found are exact (rule R8), and no channel is overfilled.
 //
 // R15. [Graph.Price] gives the amounts along a route chosen by hand, and says
 // which fees it does not know (counted as 0) and which channels are known to be too small. It refuses none for
@@ -91,7 +98,7 @@
 // that nobody announced: then a mediator returns the payment, and nothing is lost. It learns what
 // the request says, so a node that minds rounds the figures of Own with Coarse.
 //
-// The package never verifies a signature but in [Open], never reads a clock, never
-// splits an amount over several routes, and never decides whom to believe. A Graph
+// The package never verifies a signature but in [Open], never reads a clock, and
+// never decides whom to believe. A Graph
 // is not safe for writing while it is read; any number may search at once.
 package route

@@ -2,7 +2,6 @@ package route
 
 import (
 	"bytes"
-	"slices"
 
 	"kula/ident"
 	"kula/money"
@@ -13,56 +12,32 @@ const (
 	// MaxFriends is how many friends a node may announce: what a person keeps up
 	// with is a few hundred, a shop's node a thousand.
 	MaxFriends = 1000
-	// DefaultMax is how many announcements a graph keeps unless told otherwise:
-	// at about 250 bytes each, 256 MiB.
-	DefaultMax = 1 << 20
+	// DefaultMax is how many announcements a graph keeps unless told otherwise: 1M
+	// nodes with ten friends each, at 60 bytes an edge 600 MiB.
+	DefaultMax = 10 << 20
+	// maxExpires is the latest expiry that the four bytes kept of it can hold, in the year 2106.
+	maxExpires = 1<<32 - 1
 )
 
 // Graph is what the announcements say, newest numbers only. Make one with NewGraph.
 type Graph struct {
-	nodes      table[ident.ID]
-	currencies table[money.Currency]
-	peers      [][]peer // by node: what it announced, by friend's index, ascending
-	onions     []onion  // by node
-	count      int      // of all peers
-	max        int
-}
-
-// peer is what a node last announced about a friend. It stays, without entries,
-// after expiry until nothing older could still be played back (rule R5).
-type peer struct {
-	friend  int32
-	number  uint64
-	expires int64
-	until   int64 // the latest expiry ever accepted
-	entries []entry
+	nodes      nodes
+	currencies table
+	blocks     []block // by node
+	keys       []int32 // by node: place in onions + 1, 0 for no onion key
+	onions     []onion
+	freeKeys   []int32
+	bases      []money.Amount // base fees too large for a block
+	freeBases  []uint32
+	count, max int // announcements
+	edges      int // directed, one per currency
 }
 
 // onion is the key of a node, by the announcement of it with the highest number (rule R18).
 type onion struct {
-	number uint64
-	key    []byte
-}
-
-// entry is Entry as the search reads it: an edge from the friend to the node.
-type entry struct {
-	currency int32
-	both     bool // the friend announces the node in this currency too (rule R7)
-	maxHold  uint32
-	ppm      uint32
-	base     money.Amount
-	can      money.Amount
-}
-
-func (e *entry) fee() money.Fee { return money.Fee{Base: e.base, Ppm: e.ppm} }
-
-func (p *peer) find(currency int32) *entry {
-	for i := range p.entries {
-		if p.entries[i].currency == currency {
-			return &p.entries[i]
-		}
-	}
-	return nil
+	numberHigh, numberLow uint32 // in halves, so that nothing is lost to alignment
+	has                   bool
+	key                   [OnionKeyBytes]byte
 }
 
 // NewGraph makes an empty graph that keeps at most max announcements, DefaultMax
@@ -71,7 +46,7 @@ func NewGraph(max int) *Graph {
 	if max <= 0 {
 		max = DefaultMax
 	}
-	return &Graph{nodes: newTable[ident.ID](), currencies: newTable[money.Currency](), max: max}
+	return &Graph{nodes: newNodes(), currencies: newTable(), max: max}
 }
 
 // Apply takes an announcement whose signature the caller has verified (Open does);
@@ -87,33 +62,53 @@ func (g *Graph) Apply(a Announcement, now int64) (changed bool, err error) {
 	if a.Expires-now > MaxLife {
 		return false, refuse(wire.BadRequest, "announcement %d of %s is for %d s, at most %d", a.Number, a.Node.Short(), a.Expires-now, MaxLife)
 	}
-	p := g.peer(a.Node, a.Friend)
-	switch {
-	case p == nil:
-		if err := g.room(a.Node); err != nil {
-			return false, err
+	node, friend, i, j := g.locate(a.Node, a.Friend)
+	until := a.Expires
+	if i < j {
+		b := g.blocks[node]
+		switch known := b.number(i); {
+		case a.Number < known:
+			return false, refuse(wire.BadSequence, "announcement %d of %s about %s, known is %d", a.Number, a.Node.Short(), a.Friend.Short(), known)
+		case a.Number == known && g.says(b, i, j, &a):
+			return false, nil
+		case a.Number == known:
+			return false, refuse(wire.Conflict, "another announcement %d of %s about %s is known; use a higher number", a.Number, a.Node.Short(), a.Friend.Short())
 		}
-		p = g.insert(a.Node, a.Friend)
-	case a.Number < p.number:
-		return false, refuse(wire.BadSequence, "announcement %d of %s about %s, known is %d", a.Number, a.Node.Short(), a.Friend.Short(), p.number)
-	case a.Number == p.number && g.holds(p, a):
-		return false, nil
-	case a.Number == p.number:
-		return false, refuse(wire.Conflict, "another announcement %d of %s about %s is known; use a higher number", a.Number, a.Node.Short(), a.Friend.Short())
+		until = max(until, b.until(i))
+	} else if err := g.room(a.Node); err != nil {
+		return false, err
+	} else {
+		node, friend = g.admit(a.Node, a.Friend)
+		i, j = g.blocks[node].of(friend)
 	}
-	p.number, p.expires, p.until = a.Number, a.Expires, max(p.until, a.Expires)
-	n, _ := g.nodes.find(a.Node)
-	if o := &g.onions[n]; a.Number > o.number || a.Number == o.number && bytes.Compare(a.Onion, o.key) > 0 {
-		*o = onion{a.Number, slices.Clone(a.Onion)}
-	}
-	g.replace(p, a.Node, a.Entries)
+	g.write(node, friend, i, j, &a, until)
+	g.learnKey(node, &a)
 	return true, nil
+}
+
+// locate finds what node announced about friend, as block.of does; nothing if either is not known.
+func (g *Graph) locate(node, friend ident.ID) (n, f int32, i, j int) {
+	n, ok := g.nodes.find(node)
+	f, ok2 := g.nodes.find(friend)
+	if ok && ok2 {
+		i, j = g.blocks[n].of(f)
+	}
+	return n, f, i, j
 }
 
 // room says whether node may announce one more friend.
 func (g *Graph) room(node ident.ID) error {
-	if n, ok := g.nodes.find(node); ok && len(g.peers[n]) >= MaxFriends {
-		return refuse(wire.NotAllowed, "%s announces %d friends, at most %d; withdrawn ones count until they expire", node.Short(), len(g.peers[n]), MaxFriends)
+	if n, ok := g.nodes.find(node); ok {
+		friends := 0
+		b := g.blocks[n]
+		for i := range b.len() {
+			if i == 0 || b.friend(i) != b.friend(i-1) {
+				friends++
+			}
+		}
+		if friends >= MaxFriends {
+			return refuse(wire.NotAllowed, "%s announces %d friends, at most %d; withdrawn ones count until they expire", node.Short(), friends, MaxFriends)
+		}
 	}
 	if g.count >= g.max {
 		return refuse(wire.NotAllowed, "this index holds %d announcements, at most %d; use another one", g.count, g.max)
@@ -121,81 +116,200 @@ func (g *Graph) room(node ident.ID) error {
 	return nil
 }
 
-// holds says whether p is what a said.
-func (g *Graph) holds(p *peer, a Announcement) bool {
-	if p.expires != a.Expires || len(p.entries) != len(a.Entries) {
+// admit holds both nodes of a new announcement.
+func (g *Graph) admit(node, friend ident.ID) (n, f int32) {
+	n, f = g.nodes.hold(node), g.nodes.hold(friend)
+	for len(g.blocks) < len(g.nodes.items) {
+		g.blocks, g.keys = extend(g.blocks, nil), extend(g.keys, 0)
+	}
+	g.count++
+	return n, f
+}
+
+// says tells whether the records from i to before j are what a says.
+func (g *Graph) says(b block, i, j int, a *Announcement) bool {
+	if b.expires(i) != a.Expires {
 		return false
 	}
-	for i, e := range a.Entries {
-		h := &p.entries[i]
-		if g.currencies.items[h.currency] != e.Currency || h.can != e.CanReceive || h.fee() != e.Fee() || h.maxHold != e.MaxHold {
+	if b.currency(i) == noCurrency {
+		return len(a.Entries) == 0
+	}
+	if j-i != len(a.Entries) {
+		return false
+	}
+	for _, e := range a.Entries {
+		c, ok := g.currencies.find(e.Currency)
+		if !ok {
+			return false
+		}
+		k := b.find(b.friend(i), c)
+		if k < 0 || amountOf(b.canIn(k)) != e.CanReceive || g.feeIn(b, k) != e.Fee() || b.maxHold(k) != e.MaxHold {
 			return false
 		}
 	}
 	return true
 }
 
-// peer finds what node announced about friend, nil if nothing. The pointer is good
-// until the next insert or Expire.
-func (g *Graph) peer(node, friend ident.ID) *peer {
-	n, ok := g.nodes.find(node)
-	if !ok {
-		return nil
+// write puts an announcement in place of the records from i to before j, and tells the
+// friend's block of it. Where the currencies stay, nothing is allocated or moved.
+func (g *Graph) write(node, friend int32, i, j int, a *Announcement, until int64) {
+	numbers := make([]int32, len(a.Entries), MaxEntries)
+	for k, e := range a.Entries {
+		numbers[k] = g.currencies.hold(e.Currency) // before the old ones are dropped, so that those which stay keep their number
 	}
-	f, ok := g.nodes.find(friend)
-	if !ok {
-		return nil
+	b := g.blocks[node]
+	for k := i; k < j; k++ {
+		g.clear(b, k)
 	}
-	return g.peerAt(n, f)
+	if records := max(1, len(a.Entries)); records != j-i {
+		b = b.splice(i, j, records)
+		g.blocks[node], j = b, i+records
+	}
+	if len(a.Entries) == 0 {
+		b.setIn(i, friend, noCurrency, 0, 0, 0)
+		b.setMark(i, a.Number, a.Expires, until, 0)
+	}
+	order := make([]int, len(a.Entries), MaxEntries) // entries by the numbers of their currencies
+	for k := range order {
+		at := k
+		for ; at > 0 && numbers[order[at-1]] > numbers[k]; at-- {
+			order[at] = order[at-1]
+		}
+		order[at] = k
+	}
+	for k, o := range order {
+		e := &a.Entries[o]
+		b.setIn(i+k, friend, numbers[o], g.packBase(e.FeeBase), e.FeePpm, codeOf(e.CanReceive))
+		b.setMark(i+k, a.Number, a.Expires, until, e.MaxHold)
+	}
+	g.mirror(node, friend)
 }
 
-func (g *Graph) peerAt(node, friend int32) *peer {
-	i, ok := slices.BinarySearchFunc(g.peers[node], friend, byFriend)
-	if !ok {
-		return nil
+// clear gives back what record k holds elsewhere.
+func (g *Graph) clear(b block, k int) {
+	if c := b.currency(k); c != noCurrency {
+		g.currencies.drop(c)
 	}
-	return &g.peers[node][i]
+	if b.mutual(k) {
+		g.edges--
+		b.setOut(k, nil)
+	}
+	g.dropBase(b.link(k)[1])
 }
 
-func byFriend(p peer, friend int32) int { return int(p.friend) - int(friend) }
-
-// insert makes an empty peer. Both nodes are held once for it.
-func (g *Graph) insert(node, friend ident.ID) *peer {
-	n, f := g.nodes.hold(node), g.nodes.hold(friend)
-	for len(g.peers) < len(g.nodes.items) {
-		g.peers, g.onions = append(g.peers, nil), append(g.onions, onion{})
-	}
-	i, _ := slices.BinarySearchFunc(g.peers[n], f, byFriend)
-	g.peers[n] = slices.Insert(g.peers[n], i, peer{friend: f})
-	g.count++
-	return &g.peers[n][i]
+// mirror makes the records of two nodes about each other agree.
+func (g *Graph) mirror(x, y int32) {
+	bx, by := g.blocks[x], g.blocks[y]
+	g.match(bx, by, x, y)
+	g.match(by, bx, y, x)
 }
 
-// replace gives p, a peer of node, new entries, and marks on both sides of the
-// channel which currencies both announce.
-func (g *Graph) replace(p *peer, node ident.ID, entries []Entry) {
-	old := p.entries
-	p.entries = nil
-	if len(entries) > 0 {
-		p.entries = make([]entry, len(entries))
+// match sets what the records of x about y say of y's figures.
+func (g *Graph) match(bx, by block, x, y int32) {
+	i, j := bx.of(y)
+	for ; i < j; i++ {
+		if bx.mutual(i) {
+			g.edges--
+		}
+		k := -1
+		if c := bx.currency(i); c != noCurrency {
+			k = by.find(x, c)
+		}
+		if k < 0 {
+			bx.setOut(i, nil)
+			continue
+		}
+		bx.setOut(i, by.link(k))
+		g.edges++
 	}
-	for i, e := range entries {
-		p.entries[i] = entry{currency: g.currencies.hold(e.Currency), maxHold: e.MaxHold, base: e.FeeBase, ppm: e.FeePpm, can: e.CanReceive}
+}
+
+// packBase gives the word for a base fee.
+func (g *Graph) packBase(a money.Amount) uint32 {
+	if a < bigBase {
+		return uint32(a)
 	}
-	for i := range old { // after the new ones are held, so that those which stay keep their index
-		g.currencies.drop(old[i].currency)
+	if last := len(g.freeBases) - 1; last >= 0 {
+		at := g.freeBases[last]
+		g.freeBases, g.bases[at] = g.freeBases[:last], a
+		return bigBase | at
 	}
-	n, _ := g.nodes.find(node)
-	twin := g.peerAt(p.friend, n)
-	if twin == nil {
+	g.bases = append(g.bases, a)
+	return bigBase | uint32(len(g.bases)-1)
+}
+
+func (g *Graph) dropBase(word uint32) {
+	if word&bigBase != 0 {
+		g.freeBases = append(g.freeBases, word&^bigBase)
+	}
+}
+
+func (g *Graph) fee(base, ppm uint32) money.Fee {
+	if base&bigBase != 0 {
+		return money.Fee{Base: g.bases[base&^bigBase], Ppm: ppm & ppmMask}
+	}
+	return money.Fee{Base: money.Amount(base), Ppm: ppm & ppmMask}
+}
+
+// feeIn and feeOut are the fees of both edges of record i.
+func (g *Graph) feeIn(b block, i int) money.Fee {
+	return g.fee(b[i*linkWords+1], b[i*linkWords+3])
+}
+
+func (g *Graph) feeOut(b block, i int) money.Fee {
+	return g.fee(b[i*linkWords+2], b[i*linkWords+4])
+}
+
+// learnKey takes the onion key of an announcement (rule R18).
+func (g *Graph) learnKey(node int32, a *Announcement) {
+	at := g.keys[node] - 1
+	if at < 0 && len(a.Onion) == 0 {
+		return // a node without a key takes no memory for it
+	}
+	if at < 0 {
+		if last := len(g.freeKeys) - 1; last >= 0 {
+			at, g.freeKeys = g.freeKeys[last], g.freeKeys[:last]
+			g.onions[at] = onion{}
+		} else {
+			at = int32(len(g.onions))
+			g.onions = extend(g.onions, onion{})
+		}
+		g.keys[node] = at + 1
+		if newest := g.otherNumber(node, a); newest > a.Number {
+			g.onions[at].numberHigh, g.onions[at].numberLow = uint32(newest>>32), uint32(newest)
+			return
+		}
+	}
+	o := &g.onions[at]
+	number := uint64(o.numberHigh)<<32 | uint64(o.numberLow)
+	if a.Number < number || a.Number == number && o.has && bytes.Compare(a.Onion, o.key[:]) <= 0 {
 		return
 	}
-	for i := range p.entries {
-		p.entries[i].both = twin.find(p.entries[i].currency) != nil
+	*o = onion{numberHigh: uint32(a.Number >> 32), numberLow: uint32(a.Number), has: len(a.Onion) > 0}
+	copy(o.key[:], a.Onion)
+}
+
+// otherNumber is the highest number of what node announced, a aside.
+func (g *Graph) otherNumber(node int32, a *Announcement) (newest uint64) {
+	b := g.blocks[node]
+	friend, _ := g.nodes.find(a.Friend)
+	for i := range b.len() {
+		if b.friend(i) != friend {
+			newest = max(newest, b.number(i))
+		}
 	}
-	for i := range twin.entries {
-		twin.entries[i].both = p.find(twin.entries[i].currency) != nil
+	return newest
+}
+
+// onionKey is the onion key of a node, nil if it has none.
+func (g *Graph) onionKey(node int32) []byte {
+	if int(node) >= len(g.keys) || g.keys[node] == 0 {
+		return nil
 	}
+	if o := &g.onions[g.keys[node]-1]; o.has {
+		return bytes.Clone(o.key[:])
+	}
+	return nil
 }
 
 // Expire drops what is not valid at now, in unix seconds, and says how many
@@ -203,89 +317,61 @@ func (g *Graph) replace(p *peer, node ident.ID, entries []Entry) {
 // least as often as routes must be fresh.
 func (g *Graph) Expire(now int64) int {
 	ended := 0
-	for n := range g.peers {
-		for i := range g.peers[n] {
-			p := &g.peers[n][i]
-			if p.expires <= now && len(p.entries) > 0 {
-				g.replace(p, g.nodes.items[n], nil)
-				ended++
-			}
-		}
+	for n := range g.blocks {
+		ended += g.ExpireSome(n, n+1, now)
 	}
-	for n := range g.peers { // apart from the first loop, which looks up both ends
-		g.peers[n] = slices.DeleteFunc(g.peers[n], func(p peer) bool {
-			if p.until > now {
-				return false
+	return ended
+}
+
+// ExpireSome is Expire for the nodes from number first to before end, so that a large
+// graph need not be looked through at once; Nodes says how far numbers go.
+func (g *Graph) ExpireSome(first, end int, now int64) int {
+	ended := 0
+	for n := first; n < min(end, len(g.blocks)); n++ {
+		for i := 0; i < g.blocks[n].len(); {
+			b := g.blocks[n]
+			if b.expires(i) > now {
+				i++
+				continue
 			}
-			g.count--
-			for _, x := range []int32{p.friend, int32(n)} {
-				if g.nodes.drop(x); g.nodes.holds[x] == 0 {
-					g.onions[x] = onion{}
-				}
+			friend, until := b.friend(i), b.until(i)
+			_, j := b.of(friend)
+			if b.currency(i) != noCurrency {
+				ended++
+				g.write(int32(n), friend, i, j, &Announcement{Number: b.number(i), Expires: b.expires(i)}, until)
+				j = i + 1
 			}
-			return true
-		})
-		if len(g.peers[n]) == 0 {
-			g.peers[n] = nil
+			if until > now {
+				i = j
+				continue
+			}
+			g.forget(int32(n), friend, i, j)
 		}
 	}
 	return ended
 }
 
+// Nodes is one more than the highest number that a node has had.
+func (g *Graph) Nodes() int { return len(g.blocks) }
+
+// forget takes out the records from i to before j of a node about a friend.
+func (g *Graph) forget(node, friend int32, i, j int) {
+	b := g.blocks[node].splice(i, j, 0)
+	if b.len() == 0 {
+		b = nil
+	}
+	g.blocks[node] = b
+	g.count--
+	for _, x := range []int32{friend, node} {
+		if g.nodes.drop(x) && g.keys[x] > 0 {
+			g.freeKeys = append(g.freeKeys, g.keys[x]-1)
+			g.keys[x] = 0
+		}
+	}
+}
+
 // Size counts the nodes and the announcements held, expired and withdrawn ones
 // that are still remembered included, and the directed edges, one per currency.
 func (g *Graph) Size() (nodes, announcements, edges int) {
-	for _, peers := range g.peers {
-		for _, p := range peers {
-			for _, e := range p.entries {
-				if e.both {
-					edges++
-				}
-			}
-		}
-	}
-	return len(g.nodes.index), g.count, edges
-}
-
-// table gives values small numbers for as long as somebody holds them.
-type table[K comparable] struct {
-	index map[K]int32
-	items []K
-	holds []int32
-	free  []int32 // numbers of no value, to be used again
-}
-
-func newTable[K comparable]() table[K] { return table[K]{index: map[K]int32{}} }
-
-func (t *table[K]) find(k K) (int32, bool) {
-	i, ok := t.index[k]
-	return i, ok
-}
-
-// hold gives k's number, a new one if it has none, and counts the holder.
-func (t *table[K]) hold(k K) int32 {
-	i, ok := t.index[k]
-	if !ok {
-		if last := len(t.free) - 1; last >= 0 {
-			i, t.free = t.free[last], t.free[:last]
-			t.items[i] = k
-		} else {
-			i = int32(len(t.items))
-			t.items, t.holds = append(t.items, k), append(t.holds, 0)
-		}
-		t.index[k] = i
-	}
-	t.holds[i]++
-	return i
-}
-
-// drop ends one hold; the number of a value that nobody holds is free.
-func (t *table[K]) drop(i int32) {
-	if t.holds[i]--; t.holds[i] > 0 {
-		return
-	}
-	var none K
-	delete(t.index, t.items[i])
-	t.items[i] = none
-	t.free = append(t.free, i)
+	return g.nodes.count(), g.count, g.edges
 }

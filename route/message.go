@@ -274,21 +274,25 @@ func (g *Graph) Publish(suite ident.Suite, p *Publish, now int64) *PublishResult
 
 // Answer searches what a query asks for.
 func (g *Graph) Answer(q *Query) *Answer {
+	var a Answer
 	var p Priced
 	var err error
 	switch {
 	case q.UpTo:
-		p.Route, err = g.UpTo(q.Request)
+		a.Routes, err = g.Most(q.Request)
 	case len(q.Hops) > 0:
 		p, err = g.Price(q.Request, q.Hops)
 	default:
-		p.Route, err = g.Cheapest(q.Request)
+		a.Routes, err = g.Search(q.Request)
 	}
 	if err != nil {
 		r := RefusalOf(err)
 		return &Answer{Code: r.Code, Text: fit(r.Text), Fee: r.Fee, Proved: r.Proved}
 	}
-	return &Answer{Routes: []Route{p.Route}, Unknown: p.Unknown, Short: p.Short}
+	if a.Routes == nil {
+		a = Answer{Routes: []Route{p.Route}, Unknown: p.Unknown, Short: p.Short}
+	}
+	return &a
 }
 
 // fit makes a text one that checkText accepts. A decoder's error may quote what a

@@ -30,7 +30,7 @@ func fullRequest() Request {
 
 func fullMessages() []Message {
 	key := ident.NewKey([32]byte{3})
-	s := wire.Sign(key, Tag, Announcement{Node: key.ID(), Friend: nodeID(2), Number: 1<<64 - 1, Expires: 1<<63 - 1, Entries: fullEntries(MaxEntries)})
+	s := wire.Sign(key, Tag, Announcement{Node: key.ID(), Friend: nodeID(2), Number: 1<<64 - 1, Expires: maxExpires, Entries: fullEntries(MaxEntries)})
 	publish, result := &Publish{}, &PublishResult{Accepted: MaxPublish}
 	for i := range uint32(MaxPublish) {
 		publish.Announcements = append(publish.Announcements, s)

@@ -14,7 +14,7 @@ func (g *Graph) UpTo(r Request) (Route, error) {
 	if err := r.Check(); err != nil {
 		return Route{}, err
 	}
-	s := newSearch(g, &r)
+	s := newSearch(newGround(g, &r, nil), &r)
 	able := func(amount money.Amount) (int32, bool) {
 		end, ok := s.cheapest(amount)
 		return end, ok && (r.MaxFee == NoMaxFee || s.labels[end].amount-amount <= r.MaxFee)
@@ -39,14 +39,15 @@ func (g *Graph) UpTo(r Request) (Route, error) {
 // ceiling is an amount that the last channel, whichever it is, can just carry or
 // cannot: no search needs to look above it.
 func (s *search) ceiling() money.Amount {
-	most := s.own[s.to].can
+	most := s.ownAt[s.to].can
 	for _, a := range s.last {
 		most = max(most, a.can)
 	}
-	if !s.lastOnly && int(s.to) < len(s.g.peers) && s.currency >= 0 {
-		for i := range s.g.peers[s.to] {
-			if e := s.g.peers[s.to][i].find(s.currency); e != nil {
-				most = max(most, e.can)
+	if !s.lastOnly {
+		b := s.block(s.to)
+		for i := range b.len() {
+			if b.currency(i) == s.currency {
+				most = max(most, amountOf(b.canIn(i)))
 			}
 		}
 	}

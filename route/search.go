@@ -1,20 +1,19 @@
 package route
 
 import (
-	"bytes"
+	"math"
 
 	"kula/ident"
 	"kula/money"
 )
 
-// Cheapest answers a request with the cheapest route (rules R9 to R13). Errors are
-// of type *Refusal. It takes O(E log E) for E announced edges; where the cheapest
-// route of all is longer than MaxHops allows, up to MaxHops times that.
+// Cheapest answers a request with the cheapest single route (rules R9 to R13). Errors are
+// of type *Refusal.
 func (g *Graph) Cheapest(r Request) (Route, error) {
 	if err := r.checkAmount(); err != nil {
 		return Route{}, err
 	}
-	s := newSearch(g, &r)
+	s := newSearch(newGround(g, &r, nil), &r)
 	end, ok := s.cheapest(r.Amount)
 	if !ok {
 		return Route{}, r.noRoute(r.maxParts() == 1)
@@ -26,7 +25,27 @@ func (g *Graph) Cheapest(r Request) (Route, error) {
 	return q, nil
 }
 
-// search is a Dijkstra backward from the payee (rule R9).
+// Any answers a request with some route, not the cheapest: it is for whoever only asks
+// whether there is one. Its fee may be above r.MaxFee, which is not read. Errors are of
+// type *Refusal.
+func (g *Graph) Any(r Request) (Route, error) {
+	if err := r.checkAmount(); err != nil {
+		return Route{}, err
+	}
+	s := newSearch(newGround(g, &r, nil), &r)
+	if !s.cycle {
+		if end, ok := s.run(r.Amount, mode{any: true}); ok && s.labels[end].hops <= s.maxHops {
+			return s.route(end, r.Amount), nil
+		}
+	}
+	r.MaxFee = NoMaxFee
+	return g.Cheapest(r)
+}
+
+// search goes backward from the payee, cheapest first, toward a payer that a forward
+// search comes to meet (rule R9). Its labels are exact: the amount a node must forward. It is
+// an A*: a label's place in the queue is its cost and what the forward search says is
+// at least still to come; where the forward search has not been, its radius.
 //
 // In its plain mode one label per node is enough. Two things want more labels:
 //   - a cycle: its first and its last friend must differ, so a node keeps the best
@@ -37,12 +56,26 @@ type search struct {
 	*ground
 	maxHops int32
 	cycle   bool
-	bounded bool // the bound on hops takes part
+	mode
 
-	labels []label
-	heap   []int32 // labels to settle, a binary heap by less
-	best   []int32 // by node, plain mode: the least label found, -1 for none
-	kept   []int32 // by node: the last label settled, -1 for none
+	amount  money.Amount
+	forward forward
+	places          // of nodes with labels
+	best    []int32 // by place, plain mode: the least label found
+	kept    []int32 // by place: the last label expanded, -1 for none
+	labels  []label
+	queue   queue
+	found   int32 // the best label of the start, -1 for none
+	limit   cost  // of found
+	room    int   // labels that may still be expanded
+	spent   bool  // room ran out: that nothing was found proves nothing
+}
+
+// mode says what a search is for.
+type mode struct {
+	bounded bool // the bound on hops takes part
+	any     bool // the first route found will do
+	flow    bool // a channel need not carry all, and what parts lock may be given back (flow.go)
 }
 
 // label is a way from a node to the payee.
@@ -52,89 +85,134 @@ type label struct {
 	node   int32
 	root   int32 // the last friend before the payee in a cycle, else -1
 	hops   int32
-	older  int32 // the label settled at the node before this one
+	older  int32 // the label expanded at the node before this one
+	back   bool  // the channel to next's node is one whose load is taken away
 }
 
-func newSearch(g *Graph, r *Request) *search {
-	w := newGround(g, r, nil)
-	n := w.size()
-	return &search{ground: w, maxHops: r.maxHops(), cycle: r.cycle(), best: make([]int32, n), kept: make([]int32, n)}
+func newSearch(w *ground, r *Request) *search {
+	return &search{ground: w, maxHops: r.maxHops(), cycle: r.cycle()}
 }
 
 // cheapest finds the least label of the start for an amount.
 func (s *search) cheapest(amount money.Amount) (int32, bool) {
-	end, ok := s.run(amount, false)
+	end, ok := s.run(amount, mode{})
 	if ok && s.labels[end].hops > s.maxHops {
-		return s.run(amount, true)
+		return s.run(amount, mode{bounded: true})
 	}
 	return end, ok
 }
 
-func (s *search) run(amount money.Amount, bounded bool) (int32, bool) {
-	s.bounded = bounded
-	s.labels, s.heap = s.labels[:0], s.heap[:0]
-	for i := range s.kept {
-		s.kept[i], s.best[i] = -1, -1
+func (s *search) run(amount money.Amount, m mode) (int32, bool) {
+	least := amount
+	if m.flow {
+		least = 1
 	}
-	s.found(label{amount: amount, next: -1, node: s.to, root: -1})
-	for len(s.heap) > 0 {
-		i := s.pop()
-		l := &s.labels[i]
-		if l.node == s.start {
-			return i, true
-		}
-		if s.beaten(l.node, l.root, l.hops) {
-			continue
-		}
-		l.older, s.kept[l.node] = s.kept[l.node], i
-		s.expand(i)
-	}
-	return 0, false
+	s.forward.reset(s.ground, amount, least, m.any)
+	return s.backward(amount, m, math.MaxInt)
 }
 
-// expand follows all edges into the node of a settled label.
-func (s *search) expand(i int32) {
-	x, final := s.labels[i].node, s.labels[i].next < 0
-	switch {
-	case final && s.lastOnly:
-		for _, a := range s.last {
-			s.relax(i, a)
+// backward is run with the forward search as it stands, expanding at most room labels.
+func (s *search) backward(amount money.Amount, m mode, room int) (int32, bool) {
+	s.mode, s.amount, s.room, s.spent = m, amount, room, false
+	s.places.reset()
+	s.labels, s.queue, s.best, s.kept = s.labels[:0], s.queue[:0], s.best[:0], s.kept[:0]
+	s.found, s.limit = -1, cost{math.MaxInt64, math.MaxInt32}
+	s.offer(label{amount: amount, next: -1, node: s.to, root: -1})
+	for len(s.queue) > 0 && !(s.any && s.found >= 0) {
+		if s.work() {
+			continue
 		}
-	case int(x) < len(s.g.peers) && s.currency >= 0:
-		peers := s.g.peers[x]
-		for k := range peers {
-			p := &peers[k]
-			if e := p.find(s.currency); e != nil && e.both && (s.open || p.friend != s.from) {
-				s.relax(i, arrow{node: p.friend, can: e.can, fee: e.fee()})
-			}
+		top := s.queue.pop()
+		l := &s.labels[top.i]
+		key, ok := s.key(l)
+		if !ok || !key.less(s.limit) {
+			continue
 		}
+		if top.cost.less(key) { // the forward search has come further since
+			s.queue.push(key, top.i)
+			continue
+		}
+		if s.stale(top.i) {
+			continue
+		}
+		if s.room--; s.room < 0 {
+			s.spent = true
+			break
+		}
+		at := s.find(l.node)
+		l.older, s.kept[at] = s.kept[at], top.i
+		s.expand(top.i)
 	}
-	if a, ok := s.own[x]; ok {
-		s.relax(i, a)
+	return s.found, s.found >= 0
+}
+
+// work lets the forward search take a step when it is its turn: while it has fewer nodes waiting.
+func (s *search) work() bool {
+	if s.limit.hops < math.MaxInt32 && !s.flow && s.closed() || len(s.forward.queue) == 0 || len(s.forward.queue) > len(s.queue)+8 || s.flow && s.found >= 0 {
+		return false
+	}
+	at := s.forward.step()
+	if at < 0 {
+		return false
+	}
+	if p := s.find(s.forward.nodes[at]); p >= 0 && !s.bounded && !s.cycle {
+		s.meet(s.best[p], at)
+	}
+	return true
+}
+
+// closed says that the forward search is where no way better than the one found goes through.
+func (s *search) closed() bool {
+	r, ok := s.forward.radius()
+	return !ok || len(s.queue) == 0 || !s.queue[0].cost.less(s.limit) || !cost{int64(s.amount), 0}.plus(r).less(s.limit)
+}
+
+// cost of a label.
+func (s *search) cost(l *label) cost {
+	if s.any {
+		return cost{0, l.hops}
+	}
+	return cost{int64(l.amount), l.hops}
+}
+
+// key is at least what a route over a label costs; ok is false if there is none.
+func (s *search) key(l *label) (cost, bool) {
+	if l.node == s.start {
+		return s.cost(l), true
+	}
+	b, ok := s.forward.bound(l.node)
+	return s.cost(l).plus(b), ok
+}
+
+// expand follows all edges into the node of a label.
+func (s *search) expand(i int32) {
+	l := s.labels[i]
+	code := s.forward.code
+	if !s.flow {
+		code = needOf(l.amount)
+	}
+	s.into(l.node, code, func(a arrow) { s.relax(i, a) })
+	if s.flow && len(s.loads) > 0 {
+		s.giveBack(i)
 	}
 }
 
 // relax tries the edge from a.node to the node of label i.
 func (s *search) relax(i int32, a arrow) {
 	l := s.labels[i]
-	edge, final := [2]int32{a.node, l.node}, l.next < 0
-	if len(s.avoid) > 0 && s.avoid[edge] {
+	amount, ok := add(l.amount, a.fee, l.next < 0)
+	if !ok || s.bounded && l.hops == s.maxHops {
 		return
 	}
-	if len(s.learned) > 0 {
-		if l, ok := s.learned[edge]; ok {
-			a.can = min(a.can, l.atMost)
-			if l.hasFee {
-				a.fee = l.fee
-			}
+	if s.flow {
+		if one, ok := add(1, a.fee, l.next < 0); !ok || one > a.can {
+			return
 		}
-	}
-	amount, ok := add(l.amount, a.fee, final)
-	if !ok || amount > a.can || s.bounded && l.hops == s.maxHops {
+	} else if amount > a.can {
 		return
 	}
 	n := label{amount: amount, next: i, node: a.node, root: l.root, hops: l.hops + 1}
-	if s.cycle && final {
+	if s.cycle && l.next < 0 {
 		n.root = a.node
 	}
 	if a.node == s.from {
@@ -143,23 +221,60 @@ func (s *search) relax(i int32, a arrow) {
 			return // out to a friend and straight back
 		}
 	}
-	if !s.beaten(n.node, n.root, n.hops) {
-		s.found(n)
+	s.offer(n)
+}
+
+// offer takes a label in, unless it is of no use.
+func (s *search) offer(l label) {
+	key, ok := s.key(&l)
+	if !ok || !key.less(s.limit) {
+		return
+	}
+	if l.node == s.start {
+		s.labels = append(s.labels, l)
+		s.found, s.limit = int32(len(s.labels)-1), s.cost(&l)
+		return
+	}
+	at, fresh := s.take(l.node)
+	if fresh {
+		s.best, s.kept = append(s.best, -1), append(s.kept, -1)
+	}
+	if s.cycle || s.bounded {
+		if s.beaten(at, &l) {
+			return
+		}
+	} else if b := s.best[at]; b >= 0 && !s.cost(&l).less(s.cost(&s.labels[b])) {
+		return
+	}
+	i := int32(len(s.labels))
+	s.labels = append(s.labels, l)
+	s.best[at] = i
+	s.queue.push(key, i)
+	if !s.cycle && !s.bounded {
+		if f := s.forward.find(l.node); f >= 0 && s.forward.settled[f] {
+			s.meet(i, f)
+		}
 	}
 }
 
-// beaten says whether the labels settled at a node, all of them less than the one
-// in question, make that one useless.
-func (s *search) beaten(node, root, hops int32) bool {
-	if !s.cycle && !s.bounded {
-		return s.kept[node] >= 0
+// stale says whether a label has become useless since it was queued.
+func (s *search) stale(i int32) bool {
+	l := &s.labels[i]
+	at := s.find(l.node)
+	if s.cycle || s.bounded {
+		return s.beaten(at, l)
 	}
-	other := int32(-1) // a root settled, not the one in question
-	for k := s.kept[node]; k >= 0; k = s.labels[k].older {
+	return s.best[at] != i
+}
+
+// beaten says whether the labels expanded at a node make another one useless.
+func (s *search) beaten(at int32, l *label) bool {
+	other := int32(-1) // a root expanded, not the one in question
+	for k := s.kept[at]; k >= 0; k = s.labels[k].older {
 		have := &s.labels[k]
 		switch {
-		case s.bounded && have.hops > hops:
-		case have.root == root || other >= 0 && have.root != other:
+		case have.amount > l.amount || have.hops > l.hops && (s.bounded || have.amount == l.amount):
+		case have.root == l.root || other >= 0 && have.root != other:
 			return true
 		default:
 			other = have.root
@@ -168,100 +283,83 @@ func (s *search) beaten(node, root, hops int32) bool {
 	return false
 }
 
-// found queues a label. In the plain mode only the least one of a node is queued.
-func (s *search) found(l label) {
-	i := int32(len(s.labels))
-	s.labels = append(s.labels, l)
-	if !s.cycle && !s.bounded {
-		if b := s.best[l.node]; b >= 0 && !s.less(i, b) {
-			s.labels = s.labels[:i]
+// meet follows the forward search's way from a label back to the payer, with the amounts
+// as they really are. If that holds, it is a route, and often the best.
+func (s *search) meet(i, at int32) {
+	if s.labels[i].node == s.start || !s.cost(&s.labels[i]).plus(s.forward.costs[at]).less(s.limit) {
+		return
+	}
+	mark := len(s.labels)
+	for f := &s.forward; f.parents[at] >= 0; at = f.parents[at] {
+		l := s.labels[i]
+		from := f.nodes[f.parents[at]]
+		can, _, fee, _ := s.figures(s.real(from), l.node)
+		if len(s.loads) > 0 {
+			can -= s.loads[edge{s.real(from), l.node}]
+		}
+		amount, ok := add(l.amount, fee, l.next < 0)
+		need := amount
+		if s.flow && ok {
+			need, ok = add(1, fee, l.next < 0)
+		}
+		if !ok || need > can || s.visits(i, from) {
+			s.labels = s.labels[:mark]
 			return
 		}
-		s.best[l.node] = i
+		s.labels = append(s.labels, label{amount: amount, next: i, node: from, root: -1, hops: l.hops + 1})
+		i = int32(len(s.labels) - 1)
 	}
-	s.push(i)
+	if end := &s.labels[i]; s.cost(end).less(s.limit) {
+		s.found, s.limit = i, s.cost(end)
+		return
+	}
+	s.labels = s.labels[:mark]
 }
 
-// less orders labels by amount, hops, node, and keys (rule R9). The order among
-// different nodes has no effect: neither can lead to the other at one amount and
-// one number of hops.
-func (s *search) less(i, j int32) bool {
-	a, b := &s.labels[i], &s.labels[j]
-	switch {
-	case a.amount != b.amount:
-		return a.amount < b.amount
-	case a.hops != b.hops:
-		return a.hops < b.hops
-	case a.node != b.node:
-		return a.node < b.node
-	}
-	for a.next != b.next { // as many steps on both sides, for the hops are equal
-		a, b = &s.labels[a.next], &s.labels[b.next]
-		if a.node != b.node {
-			x, y := s.id(a.node), s.id(b.node)
-			return bytes.Compare(x[:], y[:]) < 0
+// visits says whether the way of a label comes by a node.
+func (s *search) visits(i, node int32) bool {
+	for ; i >= 0; i = s.labels[i].next {
+		if s.labels[i].node == node {
+			return true
 		}
 	}
 	return false
 }
 
-func (s *search) push(i int32) {
-	s.heap = append(s.heap, i)
-	k := len(s.heap) - 1
-	for k > 0 {
-		parent := (k - 1) / 2
-		if !s.less(i, s.heap[parent]) {
-			break
-		}
-		s.heap[k] = s.heap[parent]
-		k = parent
+// way is the way of a start's label as nodes, payer and payee included.
+func (s *search) way(end int32) []int32 {
+	var nodes []int32
+	for i := end; i >= 0; i = s.labels[i].next {
+		nodes = append(nodes, s.labels[i].node)
 	}
-	s.heap[k] = i
-}
-
-func (s *search) pop() int32 {
-	top, n := s.heap[0], len(s.heap)-1
-	i := s.heap[n]
-	s.heap = s.heap[:n]
-	if n == 0 {
-		return top
-	}
-	k := 0
-	for {
-		child := 2*k + 1
-		if child >= n {
-			break
-		}
-		if child+1 < n && s.less(s.heap[child+1], s.heap[child]) {
-			child++
-		}
-		if !s.less(s.heap[child], i) {
-			break
-		}
-		s.heap[k] = s.heap[child]
-		k = child
-	}
-	s.heap[k] = i
-	return top
+	return nodes
 }
 
 // route reads the way of a start's label.
 func (s *search) route(end int32, amount money.Amount) Route {
-	n := int(s.labels[end].hops)
-	q := Route{Hops: make([]ident.ID, 0, n), Amounts: make([]money.Amount, 0, n), Charges: make([]Charge, 0, n)}
-	q.Fee = s.labels[end].amount - amount
-	from := s.from
-	for i := end; s.labels[i].next >= 0; i = s.labels[i].next {
-		next := &s.labels[s.labels[i].next]
-		can, _, fee, _ := s.figures(from, next.node)
-		if next.next < 0 {
+	q, _ := s.price(s.way(end), amount)
+	return q
+}
+
+// price makes the route over nodes, payer and payee included, that brings an amount. ok is
+// false if it is beyond what can be counted; capacities are not looked at.
+func (w *ground) price(nodes []int32, amount money.Amount) (Route, bool) {
+	n := len(nodes) - 1
+	q := Route{Hops: make([]ident.ID, n), Amounts: make([]money.Amount, n), Charges: make([]Charge, n)}
+	due := amount
+	for i := n - 1; i >= 0; i-- {
+		can, _, fee, _ := w.figures(w.real(nodes[i]), nodes[i+1])
+		if i == n-1 {
 			fee = money.Fee{}
 		}
-		q.Hops = append(q.Hops, s.id(next.node))
-		q.Amounts = append(q.Amounts, s.labels[i].amount)
-		q.Charges = append(q.Charges, Charge{CanPay: can, FeeBase: fee.Base, FeePpm: fee.Ppm})
-		from = next.node
+		var ok bool
+		if due, ok = add(due, fee, i == n-1); !ok {
+			return Route{}, false
+		}
+		q.Hops[i], q.Amounts[i] = w.id(nodes[i+1]), due
+		q.Charges[i] = Charge{CanPay: can, FeeBase: fee.Base, FeePpm: fee.Ppm}
 	}
-	q.Onions = s.onions(q.Hops)
-	return q
+	q.Fee = due - amount
+	q.Onions = w.onions(q.Hops)
+	return q, true
 }

@@ -1,0 +1,140 @@
+package route
+
+import (
+	"hash/maphash"
+
+	"kula/ident"
+	"kula/money"
+)
+
+// table gives currencies small numbers for as long as somebody holds them.
+type table struct {
+	index map[money.Currency]int32
+	items []money.Currency
+	holds []int32
+	free  []int32 // numbers of no value, to be used again
+}
+
+func newTable() table { return table{index: map[money.Currency]int32{}} }
+
+func (t *table) find(k money.Currency) (int32, bool) {
+	i, ok := t.index[k]
+	return i, ok
+}
+
+// hold gives k's number, a new one if it has none, and counts the holder.
+func (t *table) hold(k money.Currency) int32 {
+	i, ok := t.index[k]
+	if !ok {
+		if last := len(t.free) - 1; last >= 0 {
+			i, t.free = t.free[last], t.free[:last]
+			t.items[i] = k
+		} else {
+			i = int32(len(t.items))
+			t.items, t.holds = append(t.items, k), append(t.holds, 0)
+		}
+		t.index[k] = i
+	}
+	t.holds[i]++
+	return i
+}
+
+// drop ends one hold; the number of a value that nobody holds is free.
+func (t *table) drop(i int32) {
+	if t.holds[i]--; t.holds[i] > 0 {
+		return
+	}
+	delete(t.index, t.items[i])
+	t.items[i] = ""
+	t.free = append(t.free, i)
+}
+
+// nodes gives identities numbers likewise. It is an open hash table of numbers, which
+// takes a sixth of a map's memory. The hash is keyed, so that nobody can choose keys that
+// collide; no answer depends on it.
+type nodes struct {
+	seed  maphash.Seed
+	slots []int32 // number+1 of the identity there, 0 if empty; a power of two
+	items []ident.ID
+	holds []int32
+	free  []int32
+}
+
+func newNodes() nodes { return nodes{seed: maphash.MakeSeed(), slots: make([]int32, 16)} }
+
+// slot is where k is, or the empty slot where it would be.
+func (t *nodes) slot(k *ident.ID) int {
+	mask := len(t.slots) - 1
+	at := int(maphash.Bytes(t.seed, k[:])) & mask
+	for t.slots[at] != 0 && t.items[t.slots[at]-1] != *k {
+		at = (at + 1) & mask
+	}
+	return at
+}
+
+func (t *nodes) find(k ident.ID) (int32, bool) {
+	i := t.slots[t.slot(&k)] - 1
+	return i, i >= 0
+}
+
+// count of identities held.
+func (t *nodes) count() int { return len(t.items) - len(t.free) }
+
+func (t *nodes) hold(k ident.ID) int32 {
+	at := t.slot(&k)
+	i := t.slots[at] - 1
+	if i < 0 {
+		if 3*(t.count()+1) > 2*len(t.slots) {
+			t.grow()
+			at = t.slot(&k)
+		}
+		if last := len(t.free) - 1; last >= 0 {
+			i, t.free = t.free[last], t.free[:last]
+			t.items[i] = k
+		} else {
+			i = int32(len(t.items))
+			t.items, t.holds = extend(t.items, k), extend(t.holds, 0)
+		}
+		t.slots[at] = i + 1
+	}
+	t.holds[i]++
+	return i
+}
+
+func (t *nodes) grow() {
+	old := t.slots
+	t.slots = make([]int32, 2*len(old))
+	for _, i := range old {
+		if i > 0 {
+			t.slots[t.slot(&t.items[i-1])] = i
+		}
+	}
+}
+
+// drop ends one hold and says whether it was the last: the number is free then.
+func (t *nodes) drop(i int32) bool {
+	if t.holds[i]--; t.holds[i] > 0 {
+		return false
+	}
+	mask := len(t.slots) - 1
+	at := t.slot(&t.items[i])
+	t.slots[at] = 0
+	for next := (at + 1) & mask; t.slots[next] != 0; next = (next + 1) & mask { // close the gap
+		moved := t.slots[next]
+		t.slots[next] = 0
+		t.slots[t.slot(&t.items[moved-1])] = moved
+	}
+	t.items[i] = ident.ID{}
+	t.free = append(t.free, i)
+	return true
+}
+
+// extend is append that takes an eighth more room than is needed, not twice as much.
+func extend[T any](list []T, x T) []T {
+	if len(list) == cap(list) {
+		bigger := make([]T, len(list), len(list)+len(list)/8+16)
+		copy(bigger, list)
+		list = bigger
+	}
+	return append(list, x)
+}
