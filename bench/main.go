@@ -4,6 +4,7 @@
 // as any program would.
 //
 //	go run ./bench [-short] [-channels 1,2,4] [-profile DIR] [-dir DIR] [-out FILE]
+//	go run ./bench routes [-nodes 100000,1000000] [-queries N] [-seed N] [-out FILE]
 //
 // # What is measured
 //
@@ -94,6 +95,13 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if flag.Arg(0) == "routes" {
+		if err := runRoutes(ctx, flag.Args()[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	b := &bench{plan: full, profiles: *profile, out: *out, command: "go run ./bench " + strings.Join(os.Args[1:], " ")}
 	if *quick {
 		b.plan = short

@@ -102,3 +102,15 @@ func BenchmarkApply(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkParts asks for amounts that mostly one route can carry, and dearer.
+func BenchmarkParts(b *testing.B) {
+	benchQuery(b, func(g *Graph, r Request) (Route, error) {
+		r.MaxParts = MaxParts
+		list, err := g.Search(r)
+		if err != nil {
+			return Route{}, err
+		}
+		return list[0], nil
+	}, false)
+}

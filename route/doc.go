@@ -44,11 +44,11 @@
 //
 // # Search
 //
-// R9. [Graph.Cheapest] gives the route whose first channel carries the least
+// R9. [Finder.Cheapest] gives the route whose first channel carries the least
 // amount; among those one with the fewest channels. It is exact: a label of the search
 // is the amount a node must forward; the amount one channel earlier rises strictly with
 // it, so the least label at every node is enough. It depends on the question and on what
-// was announced in which order, and on nothing else. [Graph.Any] gives some route.
+// was announced in which order, and on nothing else. [Finder.Any] gives some route.
 //
 // R10. A route names no node twice and has at most MaxHops channels. If the payer
 // is the payee, the route is a cycle: it ends with the payer, has at least three
@@ -69,12 +69,12 @@
 // With several, impossible is: that even without fees and with any number of parts the
 // maximum flow is less.
 //
-// R14. [Graph.UpTo] gives the largest amount that one route can carry to the payee
+// R14. [Finder.UpTo] gives the largest amount that one route can carry to the payee
 // within MaxFee, and the cheapest route for it. What can carry an amount can carry
-// every smaller one for no larger fee, so a binary search over Cheapest is exact. [Graph.Most]
+// every smaller one for no larger fee, so a binary search over Cheapest is exact. [Finder.Most]
 // does the same for several parts, by as much as Search finds.
 //
-// R19. [Graph.Search] carries an amount in up to MaxParts parts, by a minimum-cost flow in
+// R19. [Finder.Search] carries an amount in up to MaxParts parts, by a minimum-cost flow in
 // which fees use up capacity too. Without fees it is complete as long as MaxParts and
 // MaxHops do not bind. Base fees, rounding and both bounds make the problem hard (it
 // contains fixed charges); then parts may be missed, or found that are not the cheapest. The

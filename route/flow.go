@@ -12,12 +12,15 @@ const (
 	// augmentations is how many ways one flow may be put together from: with reverse steps
 	// each usually saturates a channel, and a route of MaxParts parts seldom needs more than twice as many.
 	augmentations = 4 * MaxParts
-	// flowRoom is how many labels one augmenting search may expand. Where nothing more can
+	// flowRoom is how many labels one augmenting search may make. Where nothing more can
 	// pass, a search would look at the whole graph to prove it.
 	flowRoom = 1 << 15
-	// partRoom is how many labels all searches together may expand that only make found
-	// parts cheaper.
-	partRoom = 1 << 13
+	// firstRoom is how many labels all searches for one answer may make while it has no
+	// routes yet, partRoom how many may then be spent on cheaper ones: a label takes half
+	// a microsecond, and a payer waits for an answer, not for the last unit. The first
+	// search for a single route is not bounded: it proves what it says.
+	firstRoom = 1 << 14
+	partRoom  = 1 << 11
 	// rounds is how often all parts are looked at again for something cheaper.
 	rounds = 4
 )
@@ -40,15 +43,16 @@ type part struct {
 // anew, two become one, or one takes over from another, while that saves something.
 type splitter struct {
 	*search
-	r     *Request
-	parts []part
-	room  int // labels left for improvements
+	r      *Request
+	parts  []part
+	room   int // labels left for all searches
+	budget int // of them once there is an answer
 }
 
-func newSplitter(g *Graph, r *Request) *splitter {
-	w := newGround(g, r, nil)
-	w.loads = map[edge]money.Amount{}
-	return &splitter{search: newSearch(w, r), r: r, room: partRoom}
+func newSplitter(f *Finder, r *Request) *splitter {
+	s := f.begin(r)
+	s.loads = map[edge]money.Amount{}
+	return &splitter{search: s, r: r, room: firstRoom, budget: partRoom}
 }
 
 // giveBack takes a label of the search back over the channels out of its node that are in
@@ -75,18 +79,25 @@ func lessFee(a money.Amount, fee money.Fee) money.Amount {
 	return a - (a/(whole+ppm)*ppm + (a%(whole+ppm)*ppm+whole+ppm-1)/(whole+ppm))
 }
 
-// flow fills loads with a flow of the amount or as much as can pass, and says how much
-// that is. complete says that no more than this can pass.
-func (p *splitter) flow(amount money.Amount) (brought money.Amount, complete bool) {
-	p.forward.reset(p.ground, amount, 1, false)
+// flow fills loads with a flow of the amount or as much as can pass over channels that
+// have at least least left, and says how much that is. complete says that no more than
+// this can pass. Without steps back each way is searched from both ends anew, which is
+// quick, and what it takes it keeps; with them the first lower bounds remain, for they
+// hold as long as each way is a cheapest one.
+func (p *splitter) flow(amount, least money.Amount, back bool) (brought money.Amount, complete bool) {
+	clear(p.loads)
 	p.outs = map[int32][]int32{}
-	for range augmentations {
+	for k := range augmentations {
 		if brought == amount {
 			return brought, true
 		}
-		end, ok := p.backward(amount, mode{flow: true}, flowRoom)
+		if k == 0 || !back {
+			p.forward.reset(p.ground, amount, least, false)
+		}
+		end, ok := p.backward(amount, mode{flow: true, back: back, least: least, room: min(flowRoom, max(p.room, 1))})
+		p.room -= len(p.labels)
 		if !ok {
-			return brought, !p.spent
+			return brought, back && !p.spent
 		}
 		way := p.steps(end)
 		x := p.bottleneck(way, amount-brought)
@@ -310,8 +321,12 @@ func (p *splitter) locked() (sum money.Amount) {
 
 // shortest searches one way for an amount beside the other parts.
 func (p *splitter) shortest(amount money.Amount) ([]int32, bool) {
-	end, ok := p.cheapest(amount)
+	end, ok := p.run(amount, mode{room: max(p.room, 1)})
 	p.room -= len(p.labels)
+	if ok && p.labels[end].hops > p.maxHops {
+		end, ok = p.run(amount, mode{bounded: true, room: max(p.room, 1)})
+		p.room -= len(p.labels)
+	}
 	if !ok {
 		return nil, false
 	}

@@ -273,17 +273,17 @@ func (g *Graph) Publish(suite ident.Suite, p *Publish, now int64) *PublishResult
 }
 
 // Answer searches what a query asks for.
-func (g *Graph) Answer(q *Query) *Answer {
+func (f *Finder) Answer(q *Query) *Answer {
 	var a Answer
 	var p Priced
 	var err error
 	switch {
 	case q.UpTo:
-		a.Routes, err = g.Most(q.Request)
+		a.Routes, err = f.Most(q.Request)
 	case len(q.Hops) > 0:
-		p, err = g.Price(q.Request, q.Hops)
+		p, err = f.g.Price(q.Request, q.Hops)
 	default:
-		a.Routes, err = g.Search(q.Request)
+		a.Routes, err = f.Search(q.Request)
 	}
 	if err != nil {
 		r := RefusalOf(err)

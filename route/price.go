@@ -9,12 +9,12 @@ import (
 // UpTo gives the cheapest route for the largest amount that one route can bring to
 // the payee (rule R14); the amount is the last of Amounts. r.Amount is not read.
 // If not even 1 unit can be brought, the error is that of Cheapest for 1.
-func (g *Graph) UpTo(r Request) (Route, error) {
+func (f *Finder) UpTo(r Request) (Route, error) {
 	r.Amount = 1
 	if err := r.Check(); err != nil {
 		return Route{}, err
 	}
-	s := newSearch(newGround(g, &r, nil), &r)
+	s := f.begin(&r)
 	able := func(amount money.Amount) (int32, bool) {
 		end, ok := s.cheapest(amount)
 		return end, ok && (r.MaxFee == NoMaxFee || s.labels[end].amount-amount <= r.MaxFee)
@@ -30,7 +30,7 @@ func (g *Graph) UpTo(r Request) (Route, error) {
 		low = s.most(end, middle, high, r.MaxFee)
 	}
 	if low == 0 {
-		return g.Cheapest(r) // says why not
+		return f.Cheapest(r) // says why not
 	}
 	end, _ := able(low)
 	return s.route(end, low), nil

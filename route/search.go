@@ -9,11 +9,11 @@ import (
 
 // Cheapest answers a request with the cheapest single route (rules R9 to R13). Errors are
 // of type *Refusal.
-func (g *Graph) Cheapest(r Request) (Route, error) {
+func (f *Finder) Cheapest(r Request) (Route, error) {
 	if err := r.checkAmount(); err != nil {
 		return Route{}, err
 	}
-	s := newSearch(newGround(g, &r, nil), &r)
+	s := f.begin(&r)
 	end, ok := s.cheapest(r.Amount)
 	if !ok {
 		return Route{}, r.noRoute(r.maxParts() == 1)
@@ -28,18 +28,18 @@ func (g *Graph) Cheapest(r Request) (Route, error) {
 // Any answers a request with some route, not the cheapest: it is for whoever only asks
 // whether there is one. Its fee may be above r.MaxFee, which is not read. Errors are of
 // type *Refusal.
-func (g *Graph) Any(r Request) (Route, error) {
+func (f *Finder) Any(r Request) (Route, error) {
 	if err := r.checkAmount(); err != nil {
 		return Route{}, err
 	}
-	s := newSearch(newGround(g, &r, nil), &r)
+	s := f.begin(&r)
 	if !s.cycle {
 		if end, ok := s.run(r.Amount, mode{any: true}); ok && s.labels[end].hops <= s.maxHops {
 			return s.route(end, r.Amount), nil
 		}
 	}
 	r.MaxFee = NoMaxFee
-	return g.Cheapest(r)
+	return f.Cheapest(r)
 }
 
 // search goes backward from the payee, cheapest first, toward a payer that a forward
@@ -67,15 +67,17 @@ type search struct {
 	queue   queue
 	found   int32 // the best label of the start, -1 for none
 	limit   cost  // of found
-	room    int   // labels that may still be expanded
 	spent   bool  // room ran out: that nothing was found proves nothing
 }
 
 // mode says what a search is for.
 type mode struct {
-	bounded bool // the bound on hops takes part
-	any     bool // the first route found will do
-	flow    bool // a channel need not carry all, and what parts lock may be given back (flow.go)
+	bounded bool         // the bound on hops takes part
+	any     bool         // the first route found will do
+	flow    bool         // a channel need not carry all (flow.go)
+	back    bool         // what parts lock may be given back
+	least   money.Amount // with flow: what a channel must have left
+	room    int          // labels that may be made, 0 for any number
 }
 
 // label is a way from a node to the payee.
@@ -87,10 +89,6 @@ type label struct {
 	hops   int32
 	older  int32 // the label expanded at the node before this one
 	back   bool  // the channel to next's node is one whose load is taken away
-}
-
-func newSearch(w *ground, r *Request) *search {
-	return &search{ground: w, maxHops: r.maxHops(), cycle: r.cycle()}
 }
 
 // cheapest finds the least label of the start for an amount.
@@ -105,15 +103,18 @@ func (s *search) cheapest(amount money.Amount) (int32, bool) {
 func (s *search) run(amount money.Amount, m mode) (int32, bool) {
 	least := amount
 	if m.flow {
-		least = 1
+		least = m.least
 	}
 	s.forward.reset(s.ground, amount, least, m.any)
-	return s.backward(amount, m, math.MaxInt)
+	return s.backward(amount, m)
 }
 
-// backward is run with the forward search as it stands, expanding at most room labels.
-func (s *search) backward(amount money.Amount, m mode, room int) (int32, bool) {
-	s.mode, s.amount, s.room, s.spent = m, amount, room, false
+// backward is run with the forward search as it stands.
+func (s *search) backward(amount money.Amount, m mode) (int32, bool) {
+	s.mode, s.amount, s.spent = m, amount, false
+	if m.room == 0 {
+		s.room = math.MaxInt
+	}
 	s.places.reset()
 	s.labels, s.queue, s.best, s.kept = s.labels[:0], s.queue[:0], s.best[:0], s.kept[:0]
 	s.found, s.limit = -1, cost{math.MaxInt64, math.MaxInt32}
@@ -135,7 +136,7 @@ func (s *search) backward(amount money.Amount, m mode, room int) (int32, bool) {
 		if s.stale(top.i) {
 			continue
 		}
-		if s.room--; s.room < 0 {
+		if len(s.labels) >= s.room {
 			s.spent = true
 			break
 		}
@@ -192,7 +193,7 @@ func (s *search) expand(i int32) {
 		code = needOf(l.amount)
 	}
 	s.into(l.node, code, func(a arrow) { s.relax(i, a) })
-	if s.flow && len(s.loads) > 0 {
+	if s.back && len(s.loads) > 0 {
 		s.giveBack(i)
 	}
 }
@@ -205,7 +206,7 @@ func (s *search) relax(i int32, a arrow) {
 		return
 	}
 	if s.flow {
-		if one, ok := add(1, a.fee, l.next < 0); !ok || one > a.can {
+		if one, ok := add(1, a.fee, l.next < 0); !ok || one > a.can || a.can < s.least {
 			return
 		}
 	} else if amount > a.can {
@@ -301,6 +302,7 @@ func (s *search) meet(i, at int32) {
 		need := amount
 		if s.flow && ok {
 			need, ok = add(1, fee, l.next < 0)
+			need = max(need, s.least)
 		}
 		if !ok || need > can || s.visits(i, from) {
 			s.labels = s.labels[:mark]

@@ -8,18 +8,21 @@ import (
 
 // Search answers a request with the cheapest routes found, up to r.MaxParts of them (rules
 // R9 to R13 and R19). Errors are of type *Refusal.
-func (g *Graph) Search(r Request) ([]Route, error) {
+func (f *Finder) Search(r Request) ([]Route, error) {
 	if err := r.checkAmount(); err != nil {
 		return nil, err
 	}
 	if r.maxParts() == 1 {
-		q, err := g.Cheapest(r)
+		q, err := f.Cheapest(r)
 		if err != nil {
 			return nil, err
 		}
 		return []Route{q}, nil
 	}
-	p := newSplitter(g, &r)
+	p := newSplitter(f, &r)
+	if p.leaving() < r.Amount || p.arriving() < r.Amount {
+		return nil, r.noRoute(true)
+	}
 	p.solve(r.Amount)
 	if len(p.parts) == 0 {
 		return nil, r.noRoute(p.impossible(r.Amount))
@@ -34,21 +37,21 @@ func (g *Graph) Search(r Request) ([]Route, error) {
 // Most gives routes for the largest amount found that r.MaxParts of them bring to the payee
 // together, within MaxFee (rule R14); r.Amount is not read. If not even 1 unit can be
 // brought, the error is that of Search for 1.
-func (g *Graph) Most(r Request) ([]Route, error) {
-	one, err := g.UpTo(r)
+func (f *Finder) Most(r Request) ([]Route, error) {
+	one, err := f.UpTo(r)
 	if err != nil || r.maxParts() == 1 {
 		return []Route{one}, err
 	}
-	p := newSplitter(g, &r)
+	p := newSplitter(f, &r)
 	able := func(amount money.Amount) bool {
 		p.restore(nil)
-		p.room = partRoom
+		p.room = p.budget
 		p.solve(amount)
 		return len(p.parts) > 0 && (r.MaxFee == NoMaxFee || p.locked()-amount <= r.MaxFee)
 	}
 	least := one.Arrives()
 	r.Amount = least
-	p.fill(nil, p.everything())
+	p.fill(nil, p.arriving())
 	most := money.Amount(0)
 	for _, t := range p.parts {
 		most += t.amount
@@ -62,42 +65,78 @@ func (g *Graph) Most(r Request) ([]Route, error) {
 	return []Route{one}, nil
 }
 
-// everything is an amount that the payee's channels together can just bring, or cannot.
-func (p *splitter) everything() (sum money.Amount) {
+// leaving and arriving are what the channels of the payer and of the payee carry together.
+func (p *splitter) leaving() (sum money.Amount) {
+	p.outOf(p.start, 1, func(a arrow) { sum = min(sum+max(a.can, 0), MaxCanReceive) })
+	return sum
+}
+
+func (p *splitter) arriving() (sum money.Amount) {
 	p.into(p.to, 1, func(a arrow) { sum = min(sum+max(a.can, 0), MaxCanReceive) })
 	return sum
 }
 
-// solve finds parts for an amount; none if it finds none.
+// solve finds parts for an amount; none if it finds none. First a single route; if that
+// costs something, channels that can carry a fair share each; only where they do not suffice, or
+// still charge, all there are.
 func (p *splitter) solve(amount money.Amount) {
-	brought, _ := p.flow(amount)
-	ways := p.apart()
-	clear(p.loads)
-	p.fill(ways, amount)
-	if len(p.parts) == 1 && brought == amount && p.locked() == amount {
-		return // nothing is cheaper than no fee
+	var best []part
+	p.restore(nil)
+	if end, ok := p.cheapest(amount); ok {
+		p.put(p.way(end), amount)
+		best = p.parts
+		p.room = min(p.room, p.budget)
 	}
-	several := p.snapshot(amount)
-	if nodes, ok := p.shortest(amount); ok { // one route may save base fees
-		p.put(nodes, amount)
-		if several == nil || p.locked() <= sum(several) {
-			several = p.parts
+	for _, back := range []bool{false, true} {
+		if best != nil && sum(best) == amount {
+			break // nothing is cheaper than no fee
+		}
+		least := money.Amount(1)
+		if !back {
+			least = max(1, amount/money.Amount(2*p.r.maxParts()))
+		}
+		best = cheaper(best, p.attempt(amount, least, back))
+		if best != nil {
+			p.room = min(p.room, p.budget)
 		}
 	}
-	p.restore(several)
-	if len(p.parts) > 0 && p.locked() == amount {
+	p.restore(best)
+	if best != nil && sum(best) == amount {
 		return
 	}
 	p.improve()
 	p.tryAll(amount)
 }
 
+// attempt makes parts of a flow; nil if they do not bring the amount.
+func (p *splitter) attempt(amount, least money.Amount, back bool) []part {
+	p.restore(nil)
+	if p.room <= 0 {
+		return nil
+	}
+	brought, _ := p.flow(amount, least, back)
+	if brought < amount && !back {
+		return nil
+	}
+	ways := p.apart()
+	clear(p.loads)
+	p.fill(ways, amount)
+	return p.snapshot(amount)
+}
+
+// cheaper is whichever of two lists of parts there is, or takes less; the first if they are equal.
+func cheaper(a, b []part) []part {
+	if a == nil || b != nil && sum(b) < sum(a) {
+		return b
+	}
+	return a
+}
+
 // impossible says whether it is proved that no parts bring an amount: not even without fees
 // and with as many parts as one likes, by the maximum flow.
 func (p *splitter) impossible(amount money.Amount) bool {
-	clear(p.loads)
-	p.free = true
-	brought, complete := p.flow(amount)
+	p.free, p.room = true, max(p.room, p.budget)
+	brought, complete := p.flow(amount, 1, true)
 	return complete && brought < amount && !p.cycle
 }
 
@@ -198,9 +237,9 @@ func (p *splitter) another(rest money.Amount) money.Amount {
 		p.put(nodes, rest)
 		return rest
 	}
-	p.outs = nil // no steps back: the parts there are stay
 	p.forward.reset(p.ground, rest, 1, false)
-	end, ok := p.backward(rest, mode{flow: true}, flowRoom)
+	end, ok := p.backward(rest, mode{flow: true, least: 1, room: min(flowRoom, max(p.room, 1))})
+	p.room -= len(p.labels)
 	if !ok {
 		return 0
 	}
