@@ -48,7 +48,9 @@
 // amount; among those one with the fewest channels. It is exact: a label of the search
 // is the amount a node must forward; the amount one channel earlier rises strictly with
 // it, so the least label at every node is enough. It depends on the question and on what
-// was announced in which order, and on nothing else. [Finder.Any] gives some route.
+// was announced in which order, and on nothing else. Where MaxHops binds, or round a cycle,
+// the search may need too much of a large graph; it gives up after a bounded effort and then
+// proves nothing. [Finder.Any] gives some route.
 //
 // R10. A route names no node twice and has at most MaxHops channels. If the payer
 // is the payee, the route is a cycle: it ends with the payer, has at least three

@@ -12,14 +12,14 @@ const (
 	// augmentations is how many ways one flow may be put together from: with reverse steps
 	// each usually saturates a channel, and a route of MaxParts parts seldom needs more than twice as many.
 	augmentations = 4 * MaxParts
-	// flowRoom is how many labels one augmenting search may make. Where nothing more can
+	// flowRoom is how much effort one augmenting search may make. Where nothing more can
 	// pass, a search would look at the whole graph to prove it.
-	flowRoom = 1 << 15
-	// firstRoom is how many labels all searches for one answer may make while it has no
+	flowRoom = 1 << 12
+	// firstRoom is how much effort all searches for one answer may make while it has no
 	// routes yet, partRoom how many may then be spent on cheaper ones: a label takes half
-	// a microsecond, and a payer waits for an answer, not for the last unit. The first
-	// search for a single route is not bounded: it proves what it says.
-	firstRoom = 1 << 14
+	// a microsecond, and a payer waits for an answer, not for the last unit. The search for
+	// a single route, which comes first, is apart.
+	firstRoom = 1 << 13
 	partRoom  = 1 << 11
 	// rounds is how often all parts are looked at again for something cheaper.
 	rounds = 4
@@ -45,14 +45,15 @@ type splitter struct {
 	*search
 	r      *Request
 	parts  []part
-	room   int // labels left for all searches
-	budget int // of them once there is an answer
+	room   int // effort left for all searches
+	budget int // of it once there is an answer
+	each   int // for one search of a flow
 }
 
 func newSplitter(f *Finder, r *Request) *splitter {
 	s := f.begin(r)
 	s.loads = map[edge]money.Amount{}
-	return &splitter{search: s, r: r, room: firstRoom, budget: partRoom}
+	return &splitter{search: s, r: r, room: firstRoom, budget: partRoom, each: flowRoom}
 }
 
 // giveBack takes a label of the search back over the channels out of its node that are in
@@ -79,33 +80,43 @@ func lessFee(a money.Amount, fee money.Fee) money.Amount {
 	return a - (a/(whole+ppm)*ppm + (a%(whole+ppm)*ppm+whole+ppm-1)/(whole+ppm))
 }
 
-// flow fills loads with a flow of the amount or as much as can pass over channels that
-// have at least least left, and says how much that is. complete says that no more than
-// this can pass. Without steps back each way is searched from both ends anew, which is
-// quick, and what it takes it keeps; with them the first lower bounds remain, for they
-// hold as long as each way is a cheapest one.
-func (p *splitter) flow(amount, least money.Amount, back bool) (brought money.Amount, complete bool) {
+// flow fills loads with a flow of the amount or as much as can pass, and says how much that
+// is. complete says that no more than this can pass.
+//
+// A quick flow goes over wide channels first, and searches each way from both ends anew:
+// it needs few ways, which need not be the cheapest. Else the lower bounds of the first forward
+// search remain, for they hold as long as each way is a cheapest one.
+func (p *splitter) flow(amount money.Amount, quick bool) (brought money.Amount, complete bool) {
 	clear(p.loads)
 	p.outs = map[int32][]int32{}
-	for k := range augmentations {
+	width, narrowest := money.Amount(1), money.Amount(1)
+	if quick {
+		width, narrowest = max(1, amount/2), max(1, amount/money.Amount(4*p.r.maxParts()))
+	}
+	p.forward.reset(p.ground, amount, width, false)
+	for range augmentations {
 		if brought == amount {
 			return brought, true
 		}
-		if k == 0 || !back {
-			p.forward.reset(p.ground, amount, least, false)
+		end, ok := p.backward(amount, mode{flow: true, back: true, least: width, room: min(p.each, max(p.room, 1))})
+		p.room -= p.effort()
+		var x money.Amount
+		if ok {
+			way := p.steps(end)
+			if x = p.bottleneck(way, amount-brought); x > 0 {
+				p.augment(way, x)
+				brought += x
+			}
 		}
-		end, ok := p.backward(amount, mode{flow: true, back: back, least: least, room: min(flowRoom, max(p.room, 1))})
-		p.room -= len(p.labels)
-		if !ok {
-			return brought, back && !p.spent
-		}
-		way := p.steps(end)
-		x := p.bottleneck(way, amount-brought)
 		if x == 0 {
-			return brought, false
+			if width == narrowest || p.room <= 0 {
+				return brought, !quick && !ok && !p.spent
+			}
+			width = max(narrowest, width/2)
 		}
-		p.augment(way, x)
-		brought += x
+		if quick {
+			p.forward.reset(p.ground, amount, width, false)
+		}
 	}
 	return brought, false
 }
@@ -322,10 +333,10 @@ func (p *splitter) locked() (sum money.Amount) {
 // shortest searches one way for an amount beside the other parts.
 func (p *splitter) shortest(amount money.Amount) ([]int32, bool) {
 	end, ok := p.run(amount, mode{room: max(p.room, 1)})
-	p.room -= len(p.labels)
+	p.room -= p.effort()
 	if ok && p.labels[end].hops > p.maxHops {
 		end, ok = p.run(amount, mode{bounded: true, room: max(p.room, 1)})
-		p.room -= len(p.labels)
+		p.room -= p.effort()
 	}
 	if !ok {
 		return nil, false

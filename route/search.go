@@ -16,11 +16,11 @@ func (f *Finder) Cheapest(r Request) (Route, error) {
 	s := f.begin(&r)
 	end, ok := s.cheapest(r.Amount)
 	if !ok {
-		return Route{}, r.noRoute(r.maxParts() == 1)
+		return Route{}, r.noRoute(r.maxParts() == 1 && !s.spent)
 	}
 	q := s.route(end, r.Amount)
 	if r.MaxFee != NoMaxFee && q.Fee > r.MaxFee {
-		return Route{}, r.feeAbove(q.Fee, r.maxParts() == 1)
+		return Route{}, r.feeAbove(q.Fee, r.maxParts() == 1 && !s.spent)
 	}
 	return q, nil
 }
@@ -77,7 +77,7 @@ type mode struct {
 	flow    bool         // a channel need not carry all (flow.go)
 	back    bool         // what parts lock may be given back
 	least   money.Amount // with flow: what a channel must have left
-	room    int          // labels that may be made, 0 for any number
+	room    int          // effort that may be made, 0 for any
 }
 
 // label is a way from a node to the payee.
@@ -91,11 +91,25 @@ type label struct {
 	back   bool  // the channel to next's node is one whose load is taken away
 }
 
-// cheapest finds the least label of the start for an amount.
+// hardRoom bounds the effort of a search that needs several labels a node, for a bound on
+// hops that binds or a cycle: where it is spent, half a tenth of a second is.
+const hardRoom = 1 << 16
+
+// cheapest finds the least label of the start for an amount. Where that would take too
+// much effort, it takes some way that keeps to the bound on hops; s.spent says so.
 func (s *search) cheapest(amount money.Amount) (int32, bool) {
-	end, ok := s.run(amount, mode{})
+	var m mode
+	if s.cycle {
+		m.room = hardRoom
+	}
+	end, ok := s.run(amount, m)
 	if ok && s.labels[end].hops > s.maxHops {
-		return s.run(amount, mode{bounded: true})
+		end, ok = s.run(amount, mode{bounded: true, room: hardRoom})
+	}
+	if !ok && s.spent && !s.cycle {
+		end, ok = s.run(amount, mode{any: true})
+		ok = ok && s.labels[end].hops <= s.maxHops
+		s.spent = true
 	}
 	return end, ok
 }
@@ -136,7 +150,7 @@ func (s *search) backward(amount money.Amount, m mode) (int32, bool) {
 		if s.stale(top.i) {
 			continue
 		}
-		if len(s.labels) >= s.room {
+		if s.effort() >= s.room {
 			s.spent = true
 			break
 		}
@@ -147,14 +161,25 @@ func (s *search) backward(amount money.Amount, m mode) (int32, bool) {
 	return s.found, s.found >= 0
 }
 
+// effort is what a search took so far, in labels and nodes.
+func (s *search) effort() int { return len(s.labels) + len(s.forward.nodes) }
+
 // work lets the forward search take a step when it is its turn: while it has fewer nodes waiting.
 func (s *search) work() bool {
 	if s.limit.hops < math.MaxInt32 && !s.flow && s.closed() || len(s.forward.queue) == 0 || len(s.forward.queue) > len(s.queue)+8 || s.flow && s.found >= 0 {
 		return false
 	}
+	reached := len(s.forward.nodes)
 	at := s.forward.step()
 	if at < 0 {
 		return false
+	}
+	if s.any { // no need to wait until it is sure that there is nothing nearer
+		for k := reached; k < len(s.forward.nodes) && s.found < 0; k++ {
+			if p := s.find(s.forward.nodes[k]); p >= 0 {
+				s.meet(s.best[p], int32(k))
+			}
+		}
 	}
 	if p := s.find(s.forward.nodes[at]); p >= 0 && !s.bounded && !s.cycle {
 		s.meet(s.best[p], at)
@@ -192,7 +217,11 @@ func (s *search) expand(i int32) {
 	if !s.flow {
 		code = needOf(l.amount)
 	}
-	s.into(l.node, code, func(a arrow) { s.relax(i, a) })
+	s.into(l.node, code, func(a arrow) {
+		if !s.any || s.found < 0 {
+			s.relax(i, a)
+		}
+	})
 	if s.back && len(s.loads) > 0 {
 		s.giveBack(i)
 	}
@@ -252,7 +281,7 @@ func (s *search) offer(l label) {
 	s.best[at] = i
 	s.queue.push(key, i)
 	if !s.cycle && !s.bounded {
-		if f := s.forward.find(l.node); f >= 0 && s.forward.settled[f] {
+		if f := s.forward.find(l.node); f >= 0 && (s.any || s.forward.settled[f]) {
 			s.meet(i, f)
 		}
 	}

@@ -77,25 +77,22 @@ func (p *splitter) arriving() (sum money.Amount) {
 }
 
 // solve finds parts for an amount; none if it finds none. First a single route; if that
-// costs something, channels that can carry a fair share each; only where they do not suffice, or
-// still charge, all there are.
+// costs something, a quick flow; only where that does not suffice, or still charges, the cheapest.
 func (p *splitter) solve(amount money.Amount) {
 	var best []part
 	p.restore(nil)
-	if end, ok := p.cheapest(amount); ok {
-		p.put(p.way(end), amount)
-		best = p.parts
-		p.room = min(p.room, p.budget)
+	room := p.room
+	p.room = max(room, hardRoom)
+	if nodes, ok := p.shortest(amount); ok {
+		p.put(nodes, amount)
+		best, room = p.parts, min(room, p.budget)
 	}
-	for _, back := range []bool{false, true} {
+	p.room = room
+	for _, quick := range []bool{true, false} {
 		if best != nil && sum(best) == amount {
 			break // nothing is cheaper than no fee
 		}
-		least := money.Amount(1)
-		if !back {
-			least = max(1, amount/money.Amount(2*p.r.maxParts()))
-		}
-		best = cheaper(best, p.attempt(amount, least, back))
+		best = cheaper(best, p.attempt(amount, quick))
 		if best != nil {
 			p.room = min(p.room, p.budget)
 		}
@@ -109,13 +106,12 @@ func (p *splitter) solve(amount money.Amount) {
 }
 
 // attempt makes parts of a flow; nil if they do not bring the amount.
-func (p *splitter) attempt(amount, least money.Amount, back bool) []part {
+func (p *splitter) attempt(amount money.Amount, quick bool) []part {
 	p.restore(nil)
 	if p.room <= 0 {
 		return nil
 	}
-	brought, _ := p.flow(amount, least, back)
-	if brought < amount && !back {
+	if brought, _ := p.flow(amount, quick); brought < amount && quick {
 		return nil
 	}
 	ways := p.apart()
@@ -133,11 +129,19 @@ func cheaper(a, b []part) []part {
 }
 
 // impossible says whether it is proved that no parts bring an amount: not even without fees
-// and with as many parts as one likes, by the maximum flow.
+// and with as many parts as one likes. A flow is found quickly; it is the maximum if after
+// it no way is left, looked for with the lower bounds of the empty graph.
 func (p *splitter) impossible(amount money.Amount) bool {
 	p.free, p.room = true, max(p.room, p.budget)
-	brought, complete := p.flow(amount, 1, true)
-	return complete && brought < amount && !p.cycle
+	if brought, _ := p.flow(amount, true); brought == amount || p.cycle {
+		return false
+	}
+	loads := p.loads
+	p.loads = nil
+	p.forward.reset(p.ground, amount, 1, false)
+	p.loads = loads
+	_, ok := p.backward(amount, mode{flow: true, back: true, least: 1, room: p.each})
+	return !ok && !p.spent
 }
 
 // snapshot takes the parts away and gives them; nil if they do not bring the amount.
@@ -238,8 +242,8 @@ func (p *splitter) another(rest money.Amount) money.Amount {
 		return rest
 	}
 	p.forward.reset(p.ground, rest, 1, false)
-	end, ok := p.backward(rest, mode{flow: true, least: 1, room: min(flowRoom, max(p.room, 1))})
-	p.room -= len(p.labels)
+	end, ok := p.backward(rest, mode{flow: true, least: 1, room: min(p.each, max(p.room, 1))})
+	p.room -= p.effort()
 	if !ok {
 		return 0
 	}

@@ -17,6 +17,8 @@ const vectorFile = "../spec/vectors/route.json"
 
 var update = flag.Bool("update", false, "write "+vectorFile+" anew")
 
+var lemon = flag.Bool("lemon", false, "compare flows with LEMON (needs g++ and liblemon-dev)")
+
 type routeVectors struct {
 	About         string
 	Master        string // of the key that signs

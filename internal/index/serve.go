@@ -216,16 +216,16 @@ func (g *guest) open(signed wire.Signed) (route.Announcement, error) {
 }
 
 // search answers a query when it is its turn (rule I8).
-func (s *Server) search(ctx context.Context, q *route.Query) (*route.Answer, error) {
+func (s *Server) search(ctx context.Context, q *route.Query) (answer *route.Answer, err error) {
 	select {
-	case s.turns <- struct{}{}:
+	case finder := <-s.finders:
+		s.lock.RLock()
+		answer = finder.Answer(q)
+		s.lock.RUnlock()
+		s.finders <- finder
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	s.lock.RLock()
-	answer := s.graph.Answer(q)
-	s.lock.RUnlock()
-	<-s.turns
 	s.tally.questions.Add(1)
 	if answer.Code == wire.CodeNone {
 		s.tally.routes.Add(1)

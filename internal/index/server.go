@@ -50,12 +50,12 @@ type Options struct {
 
 // Server is a running index server. Its methods may be called from any goroutine.
 type Server struct {
-	rates Rates
-	log   *slog.Logger
-	host  *p2p.Host
-	tally tally
-	work  flight
-	turns chan struct{} // places for searches
+	rates   Rates
+	log     *slog.Logger
+	host    *p2p.Host
+	tally   tally
+	work    flight
+	finders chan *route.Finder // one for each search that may run
 
 	lock  sync.RWMutex // of graph
 	graph *route.Graph
@@ -102,7 +102,10 @@ func Start(opt Options) (*Server, error) {
 	}
 	s := &Server{
 		rates: opt.Rates.withDefaults(), log: opt.Log, graph: route.NewGraph(opt.Max),
-		turns: make(chan struct{}, runtime.GOMAXPROCS(0)), accounts: map[ident.ID]*account{},
+		finders: make(chan *route.Finder, runtime.GOMAXPROCS(0)), accounts: map[ident.ID]*account{},
+	}
+	for range cap(s.finders) {
+		s.finders <- s.graph.Finder()
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -159,16 +162,28 @@ func (s *Server) keep(ctx context.Context) {
 	for {
 		select {
 		case now := <-expire.C:
-			s.lock.Lock()
-			n := s.graph.Expire(now.Unix())
-			s.lock.Unlock()
-			s.tally.expired.Add(uint64(n))
+			s.expire(now.Unix())
 			s.sweep(now)
 		case <-report.C:
 			s.report()
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// expireAtOnce is for how many nodes the graph is held while what expired is looked for: a
+// millisecond of reading at ten friends a node.
+const expireAtOnce = 1 << 12
+
+// expire drops what expired, in steps between which searches and announcements go on.
+func (s *Server) expire(now int64) {
+	for first, more := 0, true; more; first += expireAtOnce {
+		s.lock.Lock()
+		n := s.graph.ExpireSome(first, first+expireAtOnce, now)
+		more = first+expireAtOnce < s.graph.Nodes()
+		s.lock.Unlock()
+		s.tally.expired.Add(uint64(n))
 	}
 }
 
