@@ -48,9 +48,9 @@
 // amount; among those one with the fewest channels. It is exact: a label of the search
 // is the amount a node must forward; the amount one channel earlier rises strictly with
 // it, so the least label at every node is enough. It depends on the question and on what
-// was announced in which order, and on nothing else. Where MaxHops binds, or round a cycle,
-// the search may need too much of a large graph; it gives up after a bounded effort and then
-// proves nothing. [Finder.Any] gives some route.
+// was announced in which order, and on nothing else. In a large graph, mostly where
+// MaxHops binds or round a cycle, it may take too much effort; then some route is given, or
+// none and nothing is proved. [Finder.Any] gives some route.
 //
 // R10. A route names no node twice and has at most MaxHops channels. If the payer
 // is the payee, the route is a cycle: it ends with the payer, has at least three
@@ -91,7 +91,7 @@
 // R16. A message is one byte of kind followed by the CBOR of its struct
 // ([EncodeMessage], [DecodeMessage]), at most 1 MiB. A connection carries a
 // question and its answer in turn: [Ping] and [Pong], [Publish] and
-// [PublishResult], [Query] and [Answer].
+// [PublishResult], [Query] and [Answer], [Follow] and [Feed].
 //
 // R17. A node believes no answer: [Request.CheckRoutes] recomputes it from the
 // figures that came along, each route in itself and all together: what they bring is

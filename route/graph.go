@@ -86,6 +86,16 @@ func (g *Graph) Apply(a Announcement, now int64) (changed bool, err error) {
 	return true, nil
 }
 
+// Newest is the number of the announcement that the graph holds of node about friend, and
+// whether it holds one.
+func (g *Graph) Newest(node, friend ident.ID) (number uint64, ok bool) {
+	n, _, i, j := g.locate(node, friend)
+	if i == j {
+		return 0, false
+	}
+	return g.blocks[n].number(i), true
+}
+
 // locate finds what node announced about friend, as block.of does; nothing if either is not known.
 func (g *Graph) locate(node, friend ident.ID) (n, f int32, i, j int) {
 	n, ok := g.nodes.find(node)

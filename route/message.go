@@ -30,6 +30,8 @@ const (
 	KindPublishResult Kind = 4
 	KindQuery         Kind = 5
 	KindAnswer        Kind = 6
+	KindFollow        Kind = 7
+	KindFeed          Kind = 8
 )
 
 // Message is one of the structs below, by pointer.
@@ -132,6 +134,24 @@ func (a *Answer) Outcome() Outcome {
 	return OutcomeRefused
 }
 
+// Follow asks for announcements as they were accepted, from a place in the server's log on.
+type Follow struct {
+	_     struct{} `cbor:",toarray"`
+	Epoch uint64   // of the log that After is a place in; 0 at first
+	After uint64   // 0 at first, then Feed.Next
+	Peer  bool     // for an index server of its own, which only those answer that name it
+}
+
+// Feed answers a Follow, with nothing new if Next is After.
+type Feed struct {
+	_             struct{}  `cbor:",toarray"`
+	Code          wire.Code // wire.CodeNone, or why there is no feed
+	Text          string
+	Epoch         uint64 // another one than was asked for: Announcements begin with the first of all
+	Next          uint64
+	Announcements []wire.Signed // byte for byte as their nodes signed them
+}
+
 // Kind of each message.
 func (*Ping) Kind() Kind          { return KindPing }
 func (*Pong) Kind() Kind          { return KindPong }
@@ -139,6 +159,8 @@ func (*Publish) Kind() Kind       { return KindPublish }
 func (*PublishResult) Kind() Kind { return KindPublishResult }
 func (*Query) Kind() Kind         { return KindQuery }
 func (*Answer) Kind() Kind        { return KindAnswer }
+func (*Follow) Kind() Kind        { return KindFollow }
+func (*Feed) Kind() Kind          { return KindFeed }
 
 // EncodeMessage gives a message its bytes.
 func EncodeMessage(m Message) []byte { return append([]byte{byte(m.Kind())}, wire.Marshal(m)...) }
@@ -176,18 +198,32 @@ func blank(k Kind) Message {
 		return new(Query)
 	case KindAnswer:
 		return new(Answer)
+	case KindFollow:
+		return new(Follow)
+	case KindFeed:
+		return new(Feed)
 	}
 	return nil
 }
 
-func (*Ping) check() error { return nil }
-func (*Pong) check() error { return nil }
+func (*Ping) check() error   { return nil }
+func (*Pong) check() error   { return nil }
+func (*Follow) check() error { return nil }
 
-func (p *Publish) check() error {
-	if len(p.Announcements) > MaxPublish {
-		return refuse(wire.BadRequest, "%d announcements in a message, at most %d", len(p.Announcements), MaxPublish)
+func (f *Feed) check() error {
+	if err := checkText(f.Text); err != nil {
+		return err
 	}
-	for _, s := range p.Announcements {
+	return checkSigned(f.Announcements)
+}
+
+func (p *Publish) check() error { return checkSigned(p.Announcements) }
+
+func checkSigned(list []wire.Signed) error {
+	if len(list) > MaxPublish {
+		return refuse(wire.BadRequest, "%d announcements in a message, at most %d", len(list), MaxPublish)
+	}
+	for _, s := range list {
 		if len(s.Body) > MaxAnnouncement {
 			return refuse(wire.BadRequest, "announcement of %d bytes, at most %d", len(s.Body), MaxAnnouncement)
 		}

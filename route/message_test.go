@@ -50,6 +50,7 @@ func fullMessages() []Message {
 	return []Message{
 		&Ping{Version: Version}, &Pong{Version: 1<<32 - 1}, publish, result,
 		&Query{Request: fullRequest(), Hops: ids(make([]int, MaxHops)...)}, &Query{Request: ask(1, 2, 0), UpTo: true},
+		&Follow{Epoch: 1<<64 - 1, After: 7, Peer: true}, &Feed{Epoch: 3, Next: 9, Announcements: publish.Announcements}, &Feed{Code: wire.NotAllowed, Text: "no"},
 		answer, parts, &Answer{Code: wire.NoRoute, Proved: true}, &Answer{Code: wire.FeeAboveMax, Text: "too dear", Fee: 7},
 	}
 }
@@ -106,6 +107,7 @@ func TestMessageLimits(t *testing.T) {
 		"onion keys missing":     &Answer{Routes: routes(3, 3, 2)},
 		"onion key too short":    &Answer{Routes: routes(1, 1, 1)},
 		"unknown of two routes":  &Answer{Routes: slices.Repeat(routes(1, 1, 0), 2), Unknown: []uint32{0}},
+		"feed of 101":            &Feed{Announcements: make([]wire.Signed, 101)},
 		"33 parts":               query(func(r *Request) { r.MaxParts = 33 }),
 		"less than nothing":      query(func(r *Request) { r.Overrides = []Override{{AtMost: -1}} }),
 		"a fee kept and changed": query(func(r *Request) { r.Overrides = []Override{{KeepFee: true, FeeBase: 1}} }),
@@ -118,7 +120,7 @@ func TestMessageLimits(t *testing.T) {
 		}
 	}
 	for name, data := range map[string][]byte{
-		"empty": {}, "kind 0": {0, 0x81, 1}, "kind 7": {7, 0x81, 1}, "no body": {1}, "tail": {1, 0x81, 1, 0}, "long integer": {1, 0x81, 0x18, 1},
+		"empty": {}, "kind 0": {0, 0x81, 1}, "kind 9": {9, 0x81, 1}, "no body": {1}, "tail": {1, 0x81, 1, 0}, "long integer": {1, 0x81, 0x18, 1},
 		"too large": append([]byte{1}, make([]byte, MaxMessage)...),
 	} {
 		if _, err := DecodeMessage(data); err == nil {

@@ -91,18 +91,15 @@ type label struct {
 	back   bool  // the channel to next's node is one whose load is taken away
 }
 
-// hardRoom bounds the effort of a search that needs several labels a node, for a bound on
-// hops that binds or a cycle: where it is spent, half a tenth of a second is.
+// hardRoom bounds the effort of a search: some twenty times what one of a hundred takes in a
+// graph of a million nodes, so that nobody can buy a second of work with one question. What
+// needs several labels a node, for a bound on hops that binds or a cycle, may come to it.
 const hardRoom = 1 << 16
 
 // cheapest finds the least label of the start for an amount. Where that would take too
 // much effort, it takes some way that keeps to the bound on hops; s.spent says so.
 func (s *search) cheapest(amount money.Amount) (int32, bool) {
-	var m mode
-	if s.cycle {
-		m.room = hardRoom
-	}
-	end, ok := s.run(amount, m)
+	end, ok := s.run(amount, mode{room: hardRoom})
 	if ok && s.labels[end].hops > s.maxHops {
 		end, ok = s.run(amount, mode{bounded: true, room: hardRoom})
 	}

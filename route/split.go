@@ -82,7 +82,7 @@ func (p *splitter) solve(amount money.Amount) {
 	var best []part
 	p.restore(nil)
 	room := p.room
-	p.room = max(room, hardRoom)
+	p.room = firstRoom
 	if nodes, ok := p.shortest(amount); ok {
 		p.put(nodes, amount)
 		best, room = p.parts, min(room, p.budget)

@@ -71,6 +71,7 @@ func makeVectors(t *testing.T) *routeVectors {
 	for _, m := range []Message{
 		&Ping{Version: Version}, &Pong{Version: Version}, &Publish{Announcements: signed}, &PublishResult{Accepted: 1, Problems: []Problem{{Place: 1, Code: wire.BadSequence, Text: "old"}}},
 		&Query{Request: r}, &Query{Request: ask(1, 4, 10), Hops: ids(2, 4)}, &Answer{Routes: []Route{q, q}},
+		&Follow{Epoch: 7, After: 300, Peer: true}, &Feed{Epoch: 7, Next: 400, Announcements: signed}, &Feed{Code: wire.NotAllowed, Text: "no"},
 		&Answer{Code: wire.NoRoute, Text: "nothing", Proved: true}, &Answer{Code: wire.FeeAboveMax, Text: "dear", Fee: 7},
 	} {
 		value, err := json.Marshal(m)

@@ -17,7 +17,7 @@
 //
 // I2. A client opens a stream of Protocol. Each frame is one message
 // (route.EncodeMessage), at most route.MaxMessage bytes. The client sends Ping, Publish
-// and Query, without waiting for answers if it likes; the server sends one answer to
+// Query and Follow, without waiting for answers if it likes; the server sends one answer to
 // each, in their order. A Query sees what a Publish before it on the same stream
 // changed.
 //
@@ -51,14 +51,32 @@
 //
 // # State
 //
-// I9. The graph is memory. A server that restarts knows nothing until the nodes come
-// back: each publishes everything again when it reaches a server (Client does). What
+// I9. The graph is memory. A server with a directory starts with what its log has and has
+// not expired (I11); any other knows nothing until the nodes come back: each publishes
+// everything again when it reaches a server (Client does). What
 // has expired is dropped every Rates.Expire; until then a search may see it.
 //
 // I10. A server that stops answers what it has read, for at most a second, and then
 // ends every stream.
 //
-// The server never dials anybody, never gives announcements to anybody but as a
-// route, keeps no record of who asked what, and logs no key beyond its first
+// # Sharing
+//
+// I11. A server with a directory keeps a log of every announcement that changed its graph,
+// as it was signed. Whoever follows (route.Follow) reads the log from any place on; a
+// place is good for one epoch, which ends when the log is written anew without what is out
+// of date. So a follower that was away catches up, and one that knows nothing gets all. A Follow counts
+// as route.MaxPublish questions.
+//
+// I12. Servers that name each other (Options.Peers) follow each other; one that is not named
+// back gets nothing as a peer. What comes from a peer is verified, applied, and logged only
+// if it changed something: so each announcement goes through each server once, round
+// cycles too, and no server can alter or renew what a node said. What a node publishes is
+// charged to it where it publishes (I5); a peer is trusted to do that.
+//
+// I13. A Mirror follows servers as anybody may, and answers queries from its own copy of the
+// graph: no server learns what it asks.
+//
+// The server dials nobody but the peers it was told of,
+// keeps no record of who asked what, and logs no key beyond its first
 // characters. It takes part in no session: it has no friends.
 package index

@@ -127,11 +127,14 @@ func (g *guest) handle(ctx context.Context, frame []byte) (route.Message, error)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoQuestion, err)
 	}
-	announcements := 0
-	if p, ok := m.(*route.Publish); ok {
-		announcements = len(p.Announcements)
+	announcements, questions := 0, 1
+	switch m := m.(type) {
+	case *route.Publish:
+		announcements = len(m.Announcements)
+	case *route.Follow:
+		questions = route.MaxPublish // it is answered with so many
 	}
-	if err := g.wait(ctx, announcements); err != nil {
+	if err := g.wait(ctx, announcements, questions); err != nil {
 		return nil, err
 	}
 	switch m := m.(type) {
@@ -141,17 +144,19 @@ func (g *guest) handle(ctx context.Context, frame []byte) (route.Message, error)
 		return g.publish(m), nil
 	case *route.Query:
 		return g.server.search(ctx, m)
+	case *route.Follow:
+		return g.server.feedTo(g.id, m), nil
 	default:
 		return nil, fmt.Errorf("%w: message of kind %d", errNoQuestion, m.Kind())
 	}
 }
 
 // wait uses up the client's rates for one message and keeps to them (rule I6).
-func (g *guest) wait(ctx context.Context, announcements int) error {
+func (g *guest) wait(ctx context.Context, announcements, questions int) error {
 	s, now := g.server, time.Now()
 	s.mu.Lock()
 	a := s.account(g.id)
-	rest := max(a.questions.take(1, s.rates.Questions, s.rates.Questions, now),
+	rest := max(a.questions.take(questions, s.rates.Questions, s.rates.Questions, now),
 		a.announcements.take(announcements, s.rates.Announcements, s.rates.AnnouncementBurst, now))
 	s.mu.Unlock()
 	if rest == 0 {
@@ -176,14 +181,8 @@ func (g *guest) publish(p *route.Publish) *route.PublishResult {
 	for i, signed := range p.Announcements {
 		opened[i], errs[i] = g.open(signed)
 	}
-	s, now := g.server, time.Now().Unix()
-	s.lock.Lock()
-	for i, a := range opened {
-		if errs[i] == nil {
-			_, errs[i] = s.graph.Apply(a, now)
-		}
-	}
-	s.lock.Unlock()
+	s := g.server
+	s.apply(p.Announcements, opened, errs)
 	for i, err := range errs {
 		if err == nil {
 			result.Accepted++
@@ -197,6 +196,63 @@ func (g *guest) publish(p *route.Publish) *route.PublishResult {
 	return result
 }
 
+// verifier is a Suite to verify with: it is for one goroutine, so each stream has its own.
+func verifier() ident.Suite {
+	var unused [32]byte // nothing is signed with it
+	rand.Read(unused[:])
+	return ident.NewKey(unused)
+}
+
+// openAll opens announcements of anybody.
+func openAll(suite ident.Suite, list []wire.Signed) (opened []route.Announcement, errs []error) {
+	opened, errs = make([]route.Announcement, len(list)), make([]error, len(list))
+	for i, signed := range list {
+		opened[i], errs[i] = route.Open(suite, signed)
+	}
+	return opened, errs
+}
+
+// apply applies what was opened without an error, and logs what changed the graph: so each
+// announcement is passed on once, however often and by whomever it comes.
+func (s *Server) apply(list []wire.Signed, opened []route.Announcement, errs []error) {
+	var news []wire.Signed
+	now := time.Now().Unix()
+	s.lock.Lock()
+	for i, a := range opened {
+		if errs[i] != nil {
+			continue
+		}
+		var changed bool
+		if changed, errs[i] = s.graph.Apply(a, now); changed {
+			news = append(news, list[i])
+		}
+	}
+	s.lock.Unlock()
+	if s.feed == nil || len(news) == 0 {
+		return
+	}
+	if err := s.feed.add(news); err != nil {
+		s.log.Error("announcements will not be passed on", "reason", err)
+	}
+	s.tally.passed.Add(uint64(len(news)))
+}
+
+// feedTo answers a follower (rules I11 and I12).
+func (s *Server) feedTo(from ident.ID, q *route.Follow) *route.Feed {
+	if s.feed == nil {
+		return &route.Feed{Code: wire.NotAllowed, Text: "this index server keeps no log to follow"}
+	}
+	if q.Peer && !slices.ContainsFunc(s.peers, func(l Link) bool { return l.Key == from }) {
+		return &route.Feed{Code: wire.NotAllowed, Text: fmt.Sprintf("this index server does not name %s as a peer", from.Short())}
+	}
+	a, err := s.feed.read(q)
+	if err != nil {
+		s.log.Error("the log cannot be read", "reason", err)
+		return &route.Feed{Code: wire.StorageFailed, Text: "the log cannot be read"}
+	}
+	return a
+}
+
 // open reads an announcement that must be the client's own (rule I5).
 func (g *guest) open(signed wire.Signed) (route.Announcement, error) {
 	a, err := route.Decode(signed.Body)
@@ -208,9 +264,7 @@ func (g *guest) open(signed wire.Signed) (route.Announcement, error) {
 			"announcement of %s brought by %s; a node publishes its own and no others", a.Node.Short(), g.id.Short())}
 	}
 	if g.suite == nil {
-		var unused [32]byte // a Suite is for one goroutine, so each stream has its own; nothing is signed with it
-		rand.Read(unused[:])
-		g.suite = ident.NewKey(unused)
+		g.suite = verifier()
 	}
 	return route.Open(g.suite, signed)
 }

@@ -46,6 +46,8 @@ type Options struct {
 	Log    *slog.Logger     // nil: nothing is logged
 	Max    int              // announcements kept in all; 0: route.DefaultMax
 	Rates  Rates
+	Dir    string // where the log of announcements is kept; "": nowhere, and nobody can follow
+	Peers  []Link // index servers to share announcements with, if they name this one too; they need Dir
 }
 
 // Server is a running index server. Its methods may be called from any goroutine.
@@ -56,6 +58,9 @@ type Server struct {
 	tally   tally
 	work    flight
 	finders chan *route.Finder // one for each search that may run
+
+	feed  *feed  // nil: no log
+	peers []Link // index servers to share with
 
 	lock  sync.RWMutex // of graph
 	graph *route.Graph
@@ -107,15 +112,24 @@ func Start(opt Options) (*Server, error) {
 	for range cap(s.finders) {
 		s.finders <- s.graph.Finder()
 	}
+	s.peers = opt.Peers
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
+	if opt.Dir != "" {
+		if err = s.remember(opt.Dir); err != nil {
+			return nil, fmt.Errorf("index server: %w", err)
+		}
+	}
 	s.host, err = p2p.New(p2p.Config{
 		Seed: opt.Seed, Listen: addrs,
 		Handshakes: handshakes, Strangers: places, StrangersPerPrefix: placesPerPrefix,
 	}, noSessions{})
 	if err != nil {
+		if s.feed != nil {
+			err = errors.Join(err, s.feed.close())
+		}
 		return nil, fmt.Errorf("index server: %w", err)
 	}
 	var ctx context.Context
@@ -124,6 +138,18 @@ func Start(opt Options) (*Server, error) {
 	limits := p2p.Limits{MaxFrame: route.MaxMessage, Idle: s.rates.Idle, Streams: places * streamsPerKey}
 	s.host.Handle(Protocol, limits, s.serve)
 	s.tasks.Go(func() { s.keep(ctx) })
+	if s.feed != nil {
+		for _, l := range s.peers {
+			suite := verifier()
+			s.tasks.Go(func() {
+				keepFollowing(ctx, s.log, s.host, l, true, func(list []wire.Signed) error {
+					opened, errs := openAll(suite, list)
+					s.apply(list, opened, errs)
+					return nil
+				})
+			})
+		}
+	}
 	s.log.Info("index server is ready", "key", s.host.ID().Short(), "addresses", len(s.host.Addrs()))
 	return s, nil
 }
@@ -151,7 +177,41 @@ func (s *Server) stop() error {
 	err := s.host.Close()
 	s.tasks.Wait()
 	s.report()
+	if s.feed != nil {
+		err = errors.Join(err, s.feed.close())
+	}
 	return err
+}
+
+// remember reads the log of the last run: what has not expired counts again at once. Signatures
+// were verified when it was written.
+func (s *Server) remember(dir string) error {
+	now := time.Now().Unix()
+	var err error
+	s.feed, err = openFeed(dir, func(signed wire.Signed) {
+		if a, err := route.Decode(signed.Body); err == nil {
+			_, _ = s.graph.Apply(a, now) // expired ones are refused
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return s.tidy()
+}
+
+// tidy leaves out of the log what was replaced or has expired.
+func (s *Server) tidy() error {
+	now := time.Now().Unix()
+	return s.feed.rewrite(func(signed wire.Signed) bool {
+		a, err := route.Decode(signed.Body)
+		if err != nil || a.Expires <= now {
+			return false
+		}
+		s.lock.RLock()
+		defer s.lock.RUnlock()
+		number, ok := s.graph.Newest(a.Node, a.Friend)
+		return ok && number == a.Number
+	})
 }
 
 // keep drops what expired and the accounts that nobody uses.
@@ -164,6 +224,11 @@ func (s *Server) keep(ctx context.Context) {
 		case now := <-expire.C:
 			s.expire(now.Unix())
 			s.sweep(now)
+			if s.feed != nil && s.feed.grown() {
+				if err := s.tidy(); err != nil {
+					s.log.Error("the log of announcements grows", "reason", err)
+				}
+			}
 		case <-report.C:
 			s.report()
 		case <-ctx.Done():

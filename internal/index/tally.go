@@ -16,6 +16,7 @@ type Counters struct {
 	Expired   uint64 // announcements
 	Questions uint64 // answered queries
 	Routes    uint64 // of them with a route
+	Logged    uint64 // announcements that changed something, so that followers get them
 	Paced     uint64 // messages that had to wait for their client's rate
 
 	Nodes, Announcements, Edges int // of the graph
@@ -26,6 +27,7 @@ type tally struct {
 	streams                    atomic.Int64
 	opened, broken             atomic.Uint64
 	accepted, refused, expired atomic.Uint64
+	passed                     atomic.Uint64
 	questions, routes, paced   atomic.Uint64
 }
 
@@ -35,7 +37,7 @@ func (s *Server) Counters() Counters {
 	c := Counters{
 		Streams: int(t.streams.Load()), Opened: t.opened.Load(), Broken: t.broken.Load(),
 		Accepted: t.accepted.Load(), Refused: t.refused.Load(), Expired: t.expired.Load(),
-		Questions: t.questions.Load(), Routes: t.routes.Load(), Paced: t.paced.Load(),
+		Questions: t.questions.Load(), Routes: t.routes.Load(), Logged: t.passed.Load(), Paced: t.paced.Load(),
 	}
 	s.lock.RLock()
 	defer s.lock.RUnlock()

@@ -1,0 +1,211 @@
+package index
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"kula/route"
+	"kula/wire"
+)
+
+const (
+	// feedFile is the log in a server's directory.
+	feedFile = "announcements.log"
+	// feedMagic begins it; eight bytes of epoch follow.
+	feedMagic = "KULAIDX2"
+	feedHead  = len(feedMagic) + 8
+	// recordHead is a record's length and its CRC-32, four bytes each.
+	recordHead = 8
+	// feedSlack is how much of the log may be out of date before it is written anew, beside
+	// what was of use when it was last: it bounds the disk at twice that and this.
+	feedSlack = 64 << 20
+)
+
+// feed is the log of all announcements accepted, byte for byte as they were signed: what a
+// server starts with, and what its followers read (rules I11 and I12). A place in it is a
+// file offset, good for one epoch. It is not synced: what a power cut takes away the nodes
+// say again within half an hour.
+type feed struct {
+	mu    sync.Mutex
+	file  *os.File
+	path  string
+	epoch uint64
+	end   int64
+	base  int64 // end when the log was last written anew
+}
+
+// openFeed opens the log of a directory, a new one if there is none, and calls each with
+// every announcement. A torn end is cut off. Errors are those of the file system.
+func openFeed(dir string, each func(s wire.Signed)) (*feed, error) {
+	f := &feed{path: filepath.Join(dir, feedFile)}
+	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("log of announcements: %w", err)
+	}
+	f.file = file
+	head := make([]byte, feedHead)
+	if _, err := io.ReadFull(file, head); err != nil || string(head[:len(feedMagic)]) != feedMagic {
+		if err := f.begin(file); err != nil {
+			return nil, errors.Join(fmt.Errorf("log of announcements: %w", err), file.Close())
+		}
+		return f, nil
+	}
+	f.epoch, f.end = binary.BigEndian.Uint64(head[len(feedMagic):]), int64(feedHead)
+	in := bufio.NewReaderSize(file, 1<<20)
+	for {
+		s, n, err := readRecord(in)
+		if err != nil {
+			break
+		}
+		each(s)
+		f.end += n
+	}
+	f.base = f.end
+	if err := file.Truncate(f.end); err != nil {
+		return nil, errors.Join(fmt.Errorf("log of announcements: %w", err), file.Close())
+	}
+	return f, nil
+}
+
+// begin makes a file an empty log of a new epoch.
+func (f *feed) begin(file *os.File) error {
+	var epoch [8]byte
+	rand.Read(epoch[:])
+	f.epoch = binary.BigEndian.Uint64(epoch[:]) | 1 // 0 is nobody's
+	f.end = int64(feedHead)
+	f.base = f.end
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := file.WriteAt(binary.BigEndian.AppendUint64([]byte(feedMagic), f.epoch), 0)
+	return err
+}
+
+// readRecord reads one announcement and says how long its record is.
+func readRecord(in io.Reader) (s wire.Signed, n int64, err error) {
+	var head [recordHead]byte
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return s, 0, err
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size > route.MaxAnnouncement+100 { // the signature and what CBOR puts around both
+		return s, 0, fmt.Errorf("record of %d bytes", size)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(in, body); err != nil {
+		return s, 0, err
+	}
+	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(head[4:]) {
+		return s, 0, errors.New("record with a wrong checksum")
+	}
+	return s, recordHead + int64(size), wire.Unmarshal(body, &s)
+}
+
+func appendRecord(b []byte, s wire.Signed) []byte {
+	body := wire.Marshal(&s)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(body))
+	return append(b, body...)
+}
+
+// add appends announcements.
+func (f *feed) add(list []wire.Signed) error {
+	var b []byte
+	for _, s := range list {
+		b = appendRecord(b, s)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.file.WriteAt(b, f.end); err != nil {
+		return fmt.Errorf("log of announcements: %w", err)
+	}
+	f.end += int64(len(b))
+	return nil
+}
+
+// grown says whether so much was added since the log was last written anew that it is time again.
+func (f *feed) grown() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.end > 2*f.base+feedSlack
+}
+
+// read gives what follows a place: all from the beginning if the epoch is another.
+func (f *feed) read(q *route.Follow) (*route.Feed, error) {
+	f.mu.Lock()
+	file, epoch, end := f.file, f.epoch, f.end
+	f.mu.Unlock()
+	a := &route.Feed{Epoch: epoch, Next: uint64(feedHead)}
+	if q.Epoch == epoch && q.After >= uint64(feedHead) && q.After <= uint64(end) {
+		a.Next = q.After
+	}
+	in := bufio.NewReaderSize(io.NewSectionReader(file, int64(a.Next), end-int64(a.Next)), 64<<10)
+	for len(a.Announcements) < route.MaxPublish && int64(a.Next) < end {
+		s, n, err := readRecord(in)
+		if err != nil {
+			return nil, fmt.Errorf("log of announcements at %d: %w", a.Next, err)
+		}
+		a.Announcements, a.Next = append(a.Announcements, s), a.Next+uint64(n)
+	}
+	return a, nil
+}
+
+// rewrite leaves out of the log what keep does not want, and begins a new epoch. Additions
+// wait for it.
+func (f *feed) rewrite(keep func(s wire.Signed) bool) (err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fresh, err := os.OpenFile(f.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("log of announcements: %w", err)
+	}
+	in := bufio.NewReaderSize(io.NewSectionReader(f.file, int64(feedHead), f.end-int64(feedHead)), 1<<20)
+	next := &feed{file: fresh, path: f.path}
+	err = next.begin(fresh)
+	var b []byte
+	flush := func() {
+		if err == nil {
+			_, err = fresh.WriteAt(b, next.end)
+		}
+		next.end += int64(len(b))
+		b = b[:0]
+	}
+	for at := int64(feedHead); at < f.end && err == nil; {
+		var s wire.Signed
+		var n int64
+		if s, n, err = readRecord(in); err != nil {
+			break
+		}
+		at += n
+		if keep(s) {
+			b = appendRecord(b, s)
+		}
+		if len(b) > 1<<20 {
+			flush()
+		}
+	}
+	flush()
+	if err == nil {
+		err = os.Rename(f.path+".new", f.path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("log of announcements: %w", err), fresh.Close())
+	}
+	old := f.file // who still reads in it gets an error, and begins again
+	f.file, f.epoch, f.end, f.base = fresh, next.epoch, next.end, next.end
+	return old.Close()
+}
+
+func (f *feed) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.file.Close()
+}

@@ -1,0 +1,199 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"kula/ident"
+	"kula/internal/p2p"
+	"kula/route"
+	"kula/wire"
+)
+
+// pollEvery is how often a follower that has everything asks again: what a friend's phone
+// learns of a changed capacity a fifth of a second late fails no more payments than the second
+// that nodes wait between two announcements.
+const pollEvery = 200 * time.Millisecond
+
+// follow reads a server's feed from its beginning until the stream or ctx ends, and hands all
+// it reads to take.
+func follow(ctx context.Context, open Opener, link Link, peer bool, take func(list []wire.Signed) error) error {
+	dial, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	conn, err := open.Open(dial, link.Key, link.Addrs, Protocol, p2p.Limits{MaxFrame: route.MaxMessage})
+	if err != nil {
+		return err
+	}
+	l := newLine(link.Key, conn)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	reading.Go(l.read)
+	defer l.shut()
+	defer context.AfterFunc(ctx, l.shut)()
+	if err := l.greet(dial); err != nil {
+		return err
+	}
+	for at := (route.Follow{Peer: peer}); ; {
+		feed, err := askFeed(ctx, l, &at)
+		if err != nil {
+			return err
+		}
+		if err := take(feed.Announcements); err != nil {
+			return err
+		}
+		news := feed.Epoch != at.Epoch || feed.Next != at.After
+		at.Epoch, at.After = feed.Epoch, feed.Next
+		if news {
+			continue
+		}
+		t := time.NewTimer(pollEvery)
+		select {
+		case <-t.C:
+		case <-l.dead:
+			t.Stop()
+			return l.reason()
+		}
+	}
+}
+
+func askFeed(ctx context.Context, l *line, q *route.Follow) (*route.Feed, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	m, err := l.call(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	feed, ok := m.(*route.Feed)
+	if !ok {
+		return nil, fmt.Errorf("it answered a follower with a message of kind %d", m.Kind())
+	}
+	if feed.Code != wire.CodeNone {
+		return nil, &route.Refusal{Code: feed.Code, Text: feed.Text}
+	}
+	return feed, nil
+}
+
+// keepFollowing follows until ctx ends, again and again.
+func keepFollowing(ctx context.Context, log *slog.Logger, open Opener, link Link, peer bool, take func(list []wire.Signed) error) {
+	for rest := pause; ctx.Err() == nil; rest = min(2*rest, longestPause) {
+		began := time.Now()
+		err := follow(ctx, open, link, peer, take)
+		if time.Since(began) > longestPause {
+			rest = pause
+		}
+		log.Info("index server no longer followed", "server", link.Key.Short(), "retry", rest, "reason", err)
+		t := time.NewTimer(rest)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+		}
+	}
+}
+
+// Mirror is a copy of an index server's graph that answers on this machine, so that no
+// server learns who pays whom. It believes nothing but what nodes signed. Its methods may be called
+// from any goroutine.
+type Mirror struct {
+	log   *slog.Logger
+	suite ident.Suite
+	end   context.CancelFunc
+	tasks sync.WaitGroup
+
+	lock    sync.RWMutex
+	graph   *route.Graph
+	whole   chan struct{} // closed once everything a server had was read
+	finders chan *route.Finder
+}
+
+// NewMirror follows servers; max bounds the announcements kept, as in Options.
+func NewMirror(open Opener, servers []Link, log *slog.Logger, max int) *Mirror {
+	m := &Mirror{log: log, graph: route.NewGraph(max), whole: make(chan struct{}), finders: make(chan *route.Finder, 1)}
+	m.finders <- m.graph.Finder()
+	var ctx context.Context
+	ctx, m.end = context.WithCancel(context.Background())
+	done := sync.OnceFunc(func() { close(m.whole) })
+	for _, l := range servers {
+		suite := verifier()
+		m.tasks.Go(func() {
+			keepFollowing(ctx, log, open, l, false, func(list []wire.Signed) error {
+				m.take(suite, list)
+				if len(list) < route.MaxPublish {
+					done()
+				}
+				return nil
+			})
+		})
+	}
+	m.tasks.Go(func() { m.keep(ctx) })
+	return m
+}
+
+// take verifies and applies what a server says.
+func (m *Mirror) take(suite ident.Suite, list []wire.Signed) {
+	opened, errs := openAll(suite, list)
+	now := time.Now().Unix()
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	for i, a := range opened {
+		if errs[i] == nil {
+			_, errs[i] = m.graph.Apply(a, now)
+		}
+		if errs[i] != nil {
+			m.log.Debug("announcement refused", "text", errs[i])
+		}
+	}
+}
+
+func (m *Mirror) keep(ctx context.Context) {
+	t := time.NewTicker(expireEvery)
+	defer t.Stop()
+	for {
+		select {
+		case now := <-t.C:
+			m.lock.Lock()
+			m.graph.Expire(now.Unix())
+			m.lock.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Ask answers a query from the copy. It waits until the copy is whole, at most for the time
+// that a server may take, or ctx ends.
+func (m *Mirror) Ask(ctx context.Context, q *route.Query) (*route.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	select {
+	case <-m.whole:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the mirror has read no index server yet: %w", ctx.Err())
+	}
+	select {
+	case f := <-m.finders:
+		m.lock.RLock()
+		a := f.Answer(q)
+		m.lock.RUnlock()
+		m.finders <- f
+		return a, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Size counts the nodes, announcements and edges of the copy.
+func (m *Mirror) Size() (nodes, announcements, edges int) {
+	m.lock.RLock()
+	defer m.lock.RUnlock()
+	return m.graph.Size()
+}
+
+// Close ends all connections and waits until nothing is left of them.
+func (m *Mirror) Close() {
+	m.end()
+	m.tasks.Wait()
+}
