@@ -19,8 +19,9 @@ const (
 	// routes yet, partRoom how many may then be spent on cheaper ones: a label takes half
 	// a microsecond, and a payer waits for an answer, not for the last unit. The search for
 	// a single route, which comes first, is apart.
-	firstRoom = 1 << 13
-	partRoom  = 1 << 11
+	firstRoom  = 3 << 11
+	partRoom   = 1 << 11
+	singleRoom = 1 << 13
 	// rounds is how often all parts are looked at again for something cheaper.
 	rounds = 4
 )

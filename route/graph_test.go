@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"kula/ident"
 	"kula/money"
 	"kula/wire"
 )
@@ -147,5 +148,94 @@ func TestForget(t *testing.T) {
 	g.Expire(now + 20)
 	if n, a, e := g.Size(); n+a+e != 0 || len(g.currencies.index) != 0 || len(g.nodes.free) != len(g.nodes.items) {
 		t.Fatalf("left: %d nodes, %d announcements, %d edges, %d currencies", n, a, e, len(g.currencies.index))
+	}
+}
+
+// TestPacked: what a block keeps in few bits comes out as it went in, at the edges of each field.
+func TestPacked(t *testing.T) { // R2, R3, R8
+	for c, last := uint32(0), money.Amount(-1); c <= codeOf(Coarse(MaxCanReceive)); c++ {
+		a := amountOf(c)
+		if c >= 100 && c%100 < 10 {
+			continue // no coarse amount has this code
+		}
+		if a <= last || codeOf(a) != c || a > MaxCanReceive {
+			t.Fatalf("code %d is %d, after %d, which has code %d", c, a, last, codeOf(a))
+		}
+		if last >= 0 && (needOf(last+1) != c || needOf(a) != c) {
+			t.Fatalf("%d needs code %d, want %d", last+1, needOf(last+1), c)
+		}
+		last = a
+	}
+	g := NewGraph(0)
+	number := uint64(1)<<63 + 5
+	for _, e := range []Entry{
+		{CanReceive: MaxCanReceive / 1e15 * 1e15, FeeBase: money.MaxLimit, FeePpm: 1_000_000, MaxHold: 1<<32 - 1},
+		{CanReceive: 0, FeeBase: bigBase, FeePpm: 0}, {CanReceive: 99, FeeBase: bigBase - 1, FeePpm: 1}, {CanReceive: 1},
+	} {
+		e.Currency = fst
+		number++
+		a := Announcement{Node: nodeID(2), Friend: nodeID(1), Number: number, Expires: maxExpires, Entries: []Entry{{Currency: eur, CanReceive: 5}, e}}
+		back := Announcement{Node: nodeID(1), Friend: nodeID(2), Number: number, Expires: maxExpires, Entries: []Entry{{Currency: fst}}}
+		for _, x := range []Announcement{a, back} {
+			if changed, err := g.Apply(x, maxExpires-hour); err != nil || !changed {
+				t.Fatalf("%+v: %v, %v", x, changed, err)
+			}
+			if changed, err := g.Apply(x, maxExpires-hour); err != nil || changed {
+				t.Fatalf("again: %v, %v", changed, err)
+			}
+		}
+		n, _ := g.nodes.find(nodeID(2))
+		b := g.blocks[n]
+		c, _ := g.currencies.find(fst)
+		x, _ := g.nodes.find(nodeID(1))
+		i := b.find(x, c)
+		if got, ok := g.Newest(nodeID(2), nodeID(1)); !ok || got != number {
+			t.Fatalf("newest is %d", got)
+		}
+		if i < 0 || !b.mutual(i) || amountOf(b.canIn(i)) != e.CanReceive || g.feeIn(b, i) != e.Fee() || b.maxHold(i) != e.MaxHold || b.expires(i) != maxExpires {
+			t.Fatalf("%+v is kept as %v", e, b)
+		}
+		other := g.blocks[x]
+		if k := other.find(n, c); amountOf(other.canOut(k)) != e.CanReceive || g.feeOut(other, k) != e.Fee() {
+			t.Fatalf("%+v is copied as %v", e, other)
+		}
+		if _, _, edges := g.Size(); edges != 2 {
+			t.Fatalf("%d edges", edges)
+		}
+	}
+	if len(g.bases) > 2 {
+		t.Fatalf("%d large fees kept, 1 is in use", len(g.bases))
+	}
+	if n := g.Expire(maxExpires); n != 2 {
+		t.Fatalf("%d expired", n)
+	}
+	if n, a, e := g.Size(); n+a+e != 0 || len(g.freeBases) != len(g.bases) || len(g.currencies.index) != 0 {
+		t.Fatalf("left: %d nodes, %d announcements, %d edges, %d currencies", n, a, e, len(g.currencies.index))
+	}
+}
+
+// TestNodes: the table of nodes against a map.
+func TestNodes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	table, holds := newNodes(), map[ident.ID]int{}
+	numbers := map[ident.ID]int32{}
+	for range 20_000 {
+		id := nodeID(rng.IntN(700))
+		if rng.IntN(2) == 0 {
+			n := table.hold(id)
+			if holds[id]++; holds[id] > 1 && n != numbers[id] {
+				t.Fatalf("%x has number %d, had %d", id, n, numbers[id])
+			}
+			numbers[id] = n
+		} else if holds[id] > 0 {
+			last := table.drop(numbers[id])
+			if holds[id]--; last != (holds[id] == 0) {
+				t.Fatalf("dropped: %v, %d holds are left", last, holds[id])
+			}
+		}
+		probe := nodeID(rng.IntN(700))
+		if n, ok := table.find(probe); ok != (holds[probe] > 0) || ok && (n != numbers[probe] || table.items[n] != probe) {
+			t.Fatalf("%x is %d, %v; want %d of %d holds", probe, n, ok, numbers[probe], holds[probe])
+		}
 	}
 }

@@ -81,13 +81,15 @@ func (p *splitter) arriving() (sum money.Amount) {
 func (p *splitter) solve(amount money.Amount) {
 	var best []part
 	p.restore(nil)
-	room := p.room
-	p.room = firstRoom
-	if nodes, ok := p.shortest(amount); ok {
-		p.put(nodes, amount)
-		best, room = p.parts, min(room, p.budget)
+	for _, m := range []mode{{room: singleRoom}, {any: true, room: singleRoom / 2}} {
+		if end, ok := p.run(amount, m); ok && p.labels[end].hops <= p.maxHops && best == nil {
+			p.put(p.way(end), amount)
+			best, p.room = p.parts, min(p.room, p.budget)
+		}
+		if best != nil || p.cycle || !p.spent && p.found < 0 {
+			break // found, or there is none
+		}
 	}
-	p.room = room
 	for _, quick := range []bool{true, false} {
 		if best != nil && sum(best) == amount {
 			break // nothing is cheaper than no fee

@@ -26,6 +26,7 @@ type config struct {
 	Listen     []string `toml:"listen"`
 	API        string   `toml:"api"`
 	Index      []string `toml:"index"`
+	Mirror     bool     `toml:"mirror"`
 	Passphrase string   `toml:"passphrase-file"`
 }
 

@@ -44,7 +44,7 @@ type indexReady struct {
 }
 
 func (a *app) indexServeCommand() *cobra.Command {
-	var listen []string
+	var listen, peers []string
 	c := a.command("serve", "Run an index server", cobra.NoArgs, func(ctx context.Context, _ []string) error {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
@@ -56,20 +56,30 @@ func (a *app) indexServeCommand() *cobra.Command {
 				return wrong("--listen %s: write HOST:PORT, e.g. %s", l, indexListen)
 			}
 		}
+		links, err := index.ParseURIs(peers)
+		if err != nil {
+			return wrong("--peer: %v", err)
+		}
 		key, err := a.indexKey()
 		if err != nil {
 			return err
 		}
+		dir, err := a.homeDir()
+		if err != nil {
+			return err
+		}
 		return index.Serve(ctx, index.Options{
-			Seed: key.IdentitySeed(), Listen: listen, Log: a.log(),
+			Seed: key.IdentitySeed(), Listen: listen, Log: a.log(), Dir: dir, Peers: links,
 			Ready: func(uri string) {
 				a.print(indexReady{key.ID(), uri}, fmt.Sprintf("The index server is ready. Nodes use it with: kula up --index '%s'", uri))
 				tellSystemd("READY=1")
 			},
 		})
 	})
-	c.Long = "Runs a server that knows, from what nodes announce, through whom anyone can be paid. It keeps nothing on disk but its key."
+	c.Long = "Runs a server that knows, from what nodes announce, through whom anyone can be paid. It keeps its key and what nodes announced.\n" +
+		"Servers that name each other with --peer share what they know."
 	c.Flags().StringArrayVar(&listen, "listen", nil, "HOST:PORT to listen on (default "+indexListen+"); may be repeated")
+	c.Flags().StringArrayVar(&peers, "peer", nil, "link of an index server to share announcements with, which must name this one too; may be repeated")
 	return c
 }
 

@@ -61,6 +61,7 @@ func TestScripts(t *testing.T) {
 		Cmds: commands{
 			"kula":     (*world).kula,
 			"index":    (*world).index,
+			"noindex":  (*world).noindex,
 			"node":     (*world).node,
 			"halt":     (*world).halt,
 			"move":     (*world).move,
@@ -194,6 +195,13 @@ func (w *world) index(ts *testscript.TestScript, neg bool, args []string) {
 	w.server = spawn(ts, &ready, "--home", ts.MkAbs("index"), "--json", "index", "serve", "--listen", "127.0.0.1:0")
 	w.uri = ready.URI
 	ts.Setenv("INDEX", w.uri)
+}
+
+// noindex kills the index server.
+func (w *world) noindex(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(w.server.Process.Kill())
+	_ = w.server.Wait() // it was killed
+	w.server = nil
 }
 
 // spawn starts the program and reads its ready line.

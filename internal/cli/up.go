@@ -38,7 +38,7 @@ const (
 type upFlags struct {
 	listen, index       []string
 	api, passphraseFile string
-	verbose             bool
+	mirror, verbose     bool
 }
 
 // upReady is the line that up prints when programs and friends can reach it.
@@ -59,6 +59,7 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().StringArrayVar(&f.listen, "listen", nil, "multiaddress for friends (default "+peerListen+"); may be repeated")
 	c.Flags().StringVar(&f.api, "api", "", "HOST:PORT for programs on this machine (default "+apiListen+")")
 	c.Flags().StringArrayVar(&f.index, "index", nil, "link of an index server; may be repeated")
+	c.Flags().BoolVar(&f.mirror, "mirror", false, "copy what the index servers know and search in the copy, so that none learns whom you pay")
 	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with the passphrase of the key")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "log more")
 	return c
@@ -79,6 +80,10 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 		if _, err := index.ParseURI(s); err != nil {
 			return wrong("--index: %v", err)
 		}
+	}
+	mirror := f.mirror || settings.Mirror
+	if mirror && len(servers) == 0 {
+		return wrong("--mirror copies index servers: say which with --index 'kula:index?…', or set one in config.toml or KULA_INDEX")
 	}
 	addr := setting(f.api, "KULA_API", settings.API, apiListen)
 	if _, _, err := net.SplitHostPort(addr); err != nil {
@@ -107,7 +112,7 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Log: log})
+	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Log: log})
 }
 
 // log writes what whoever runs a server should know, and nothing secret.

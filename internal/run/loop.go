@@ -278,10 +278,14 @@ func (l *Loop) send(out []node.Out) {
 	l.outbox = batches
 }
 
-// ask puts a query to the index servers; the answer comes back as an event.
+// ask puts a query to the index servers, or to the mirror of them; the answer comes back as an event.
 func (l *Loop) ask(q node.Query) {
 	l.tasks.Go(func() {
-		answer, err := l.index.Ask(l.life, &q.Query)
+		ask := l.index.Ask
+		if l.mirror != nil {
+			ask = l.mirror.Ask
+		}
+		answer, err := ask(l.life, &q.Query)
 		e := node.Answered{Query: q.ID, Answer: answer}
 		if err != nil {
 			e.Problem = err.Error()

@@ -75,19 +75,21 @@ type Options struct {
 	Listen    []string     // multiaddrs to listen on; none: only dial
 	Announce  []string     // addresses that friends are told; nil: those listened on
 	Index     []string     // kula:index links of the servers to use
+	Mirror    bool         // keep a copy of what they know and search in it, so that none learns whom is paid
 	Restored  bool         // the identity was just restored from its phrase
 }
 
 // Loop is a running node. Its methods may be called from any goroutine.
 type Loop struct {
-	opt   Options
-	log   *slog.Logger
-	id    ident.ID
-	host  *p2p.Host
-	index *index.Client
-	links *links
-	stats stats
-	addrs []string // what friends are told; of open, then of links.keep
+	opt    Options
+	log    *slog.Logger
+	id     ident.ID
+	host   *p2p.Host
+	index  *index.Client
+	mirror *index.Mirror // nil: servers are asked
+	links  *links
+	stats  stats
+	addrs  []string // what friends are told; of open, then of links.keep
 
 	own // of the loop's goroutine alone
 
@@ -152,6 +154,9 @@ func Start(opt Options) (*Loop, error) {
 		return nil, errors.Join(err, l.host.Close())
 	}
 	l.index = index.NewClient(l.host, servers, l.log, l.republish)
+	if opt.Mirror && len(servers) > 0 {
+		l.mirror = index.NewMirror(l.host, servers, l.log, 0)
+	}
 	l.links.ready(l.host)
 	l.tasks.Go(l.links.keep)
 	go l.run()
@@ -245,6 +250,9 @@ func (l *Loop) Close() error {
 		l.index.Flush(ctx)
 	}
 	l.index.Close()
+	if l.mirror != nil {
+		l.mirror.Close()
+	}
 	err := l.host.Close()
 	l.tasks.Wait()
 	return errors.Join(l.err, err)
