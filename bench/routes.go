@@ -251,7 +251,7 @@ func (w *web) update(g *route.Graph, lock *sync.RWMutex, seed uint64, stop chan 
 type kind struct {
 	name   string
 	amount func(rng *rand.Rand) money.Amount
-	ask    func(w *web, f *route.Finder, r route.Request) int // routes found
+	ask    func(w *web, f *route.Finder, r route.Request) int // outcome
 	plain  bool                                               // the baseline: no lock, other data
 	p50    time.Duration                                      // targets, 0 for none
 	p99    time.Duration
@@ -263,16 +263,12 @@ func several(rng *rand.Rand) money.Amount { return money.Amount(20_000 + rng.Int
 var kinds = []kind{
 	{name: "plain breadth-first search", amount: single, plain: true},
 	{name: "any route", amount: single, p50: targetAny50, p99: targetAny99, ask: func(_ *web, f *route.Finder, r route.Request) int {
-		if _, err := f.Any(r); err != nil {
-			return 0
-		}
-		return 1
+		_, err := f.Any(r)
+		return outcome(1, err)
 	}},
 	{name: "cheapest", amount: single, p99: targetCheapest99, ask: func(_ *web, f *route.Finder, r route.Request) int {
-		if _, err := f.Cheapest(r); err != nil {
-			return 0
-		}
-		return 1
+		_, err := f.Cheapest(r)
+		return outcome(1, err)
 	}},
 	{name: "in up to 32 parts, small amounts", amount: single, p99: targetParts99, ask: inParts},
 	{name: "in up to 32 parts, large amounts", amount: several, p99: targetParts99, ask: inParts},
@@ -281,10 +277,18 @@ var kinds = []kind{
 func inParts(_ *web, f *route.Finder, r route.Request) int {
 	r.MaxParts = route.MaxParts
 	routes, err := f.Search(r)
-	if err != nil {
-		return 0
+	return outcome(len(routes), err)
+}
+
+// outcome is the number of routes, 0 if none was found, -1 if it is proved that there are none.
+func outcome(routes int, err error) int {
+	switch {
+	case err == nil:
+		return routes
+	case route.RefusalOf(err).Proved:
+		return -1
 	}
-	return len(routes)
+	return 0
 }
 
 // ask puts questions of one kind and makes a row of what they took.
@@ -293,7 +297,7 @@ func (w *web) ask(g *route.Graph, lock *sync.RWMutex, k kind, queries int, seed 
 	defer runtime.UnlockOSThread()
 	rng := rand.New(rand.NewPCG(seed, 5))
 	took := make([]time.Duration, 0, queries)
-	found, parts := 0, 0
+	found, parts, impossible := 0, 0, 0
 	finder := g.Finder()
 	var seen []int32
 	if k.plain {
@@ -322,6 +326,9 @@ func (w *web) ask(g *route.Graph, lock *sync.RWMutex, k kind, queries int, seed 
 			found++
 			parts += n
 		}
+		if n < 0 {
+			impossible++
+		}
 	}
 	slices.Sort(took)
 	target := ""
@@ -331,7 +338,7 @@ func (w *web) ask(g *route.Graph, lock *sync.RWMutex, k kind, queries int, seed 
 			target = fmt.Sprintf("%v / %v", k.p50, k.p99)
 		}
 	}
-	return fmt.Sprintf("| %d / %d | %s: p50 / p99 / max; %d of %d found, %.1f parts each | %v | %v | %v | %s |", len(w.ids), len(w.to), k.name, found, len(took),
+	return fmt.Sprintf("| %d / %d | %s: p50 / p99 / max; %d of %d found, %d proved impossible, %.1f parts each | %v | %v | %v | %s |", len(w.ids), len(w.to), k.name, found, len(took), impossible,
 		float64(parts)/float64(max(found, 1)), took[len(took)/2].Round(time.Microsecond), took[len(took)*99/100].Round(time.Microsecond), took[len(took)-1].Round(time.Microsecond), target)
 }
 

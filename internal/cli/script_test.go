@@ -22,6 +22,7 @@ import (
 
 	"kula/ident"
 	"kula/internal/api"
+	"kula/internal/index"
 	"kula/money"
 	"kula/node"
 )
@@ -62,6 +63,10 @@ func TestScripts(t *testing.T) {
 			"kula":     (*world).kula,
 			"index":    (*world).index,
 			"noindex":  (*world).noindex,
+			"federate": (*world).federate,
+			"use":      (*world).use,
+			"found":    (*world).found,
+			"await":    (*world).await,
 			"node":     (*world).node,
 			"halt":     (*world).halt,
 			"move":     (*world).move,
@@ -92,10 +97,11 @@ const anyPort = "/ip4/127.0.0.1/tcp/0"
 
 // world is what one script has started.
 type world struct {
-	nodes  map[string]*process
-	names  []string // of nodes, in the order of their first start
-	server *exec.Cmd
-	uri    string // of the index server
+	nodes     map[string]*process
+	names     []string // of nodes, in the order of their first start
+	server    *exec.Cmd
+	federated []*exec.Cmd // index servers of federate
+	uri       string      // of the index server
 }
 
 // process is one `kula up`.
@@ -115,6 +121,10 @@ func (w *world) stop() {
 			_ = p.cmd.Process.Kill() // a script that failed leaves them
 			_ = p.cmd.Wait()
 		}
+	}
+	for _, c := range w.federated {
+		_ = c.Process.Kill()
+		_ = c.Wait()
 	}
 	if w.server != nil {
 		_ = w.server.Process.Kill()
@@ -195,6 +205,67 @@ func (w *world) index(ts *testscript.TestScript, neg bool, args []string) {
 	w.server = spawn(ts, &ready, "--home", ts.MkAbs("index"), "--json", "index", "serve", "--listen", "127.0.0.1:0")
 	w.uri = ready.URI
 	ts.Setenv("INDEX", w.uri)
+}
+
+// federate runs two index servers that name each other, index1 and index2; nodes started
+// next use the first.
+func (w *world) federate(ts *testscript.TestScript, neg bool, args []string) {
+	var uris, listen [2]string
+	for i := range uris { // a server has its key from its first start on
+		var ready indexReady
+		c := spawn(ts, &ready, "--home", ts.MkAbs(fmt.Sprintf("index%d", i+1)), "--json", "index", "serve", "--listen", "127.0.0.1:0")
+		ts.Check(c.Process.Kill())
+		_ = c.Wait() // it was killed
+		link, err := index.ParseURI(ready.URI)
+		ts.Check(err)
+		uris[i], listen[i] = ready.URI, "127.0.0.1:"+link.Addrs[0][strings.LastIndex(link.Addrs[0], "/")+1:]
+	}
+	for i := range uris {
+		var ready indexReady
+		w.federated = append(w.federated, spawn(ts, &ready, "--home", ts.MkAbs(fmt.Sprintf("index%d", i+1)), "--json", "index", "serve", "--listen", listen[i], "--peer", uris[1-i]))
+		ts.Setenv(fmt.Sprintf("INDEX%d", i+1), ready.URI)
+	}
+	w.uri = uris[0]
+}
+
+// use LINK is the index server of nodes started next.
+func (w *world) use(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "use LINK")
+	w.uri = args[0]
+}
+
+// found FROM TO AMOUNT LINK waits until an index server finds a way.
+func (w *world) found(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 4, "found FROM TO AMOUNT LINK")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		c := exec.CommandContext(ctx, program, "--home", ts.MkAbs("nobody"), "index", "query", args[1], args[2], "--from", args[0], "--index", args[3])
+		out, err := c.CombinedOutput()
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			ts.Fatalf("%s", out)
+		}
+	}
+}
+
+// await NODE TO AMOUNT waits until a node says that it can pay.
+func (w *world) await(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 3, "await NODE TO AMOUNT")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		c := exec.CommandContext(ctx, program, "--home", w.at(ts, args[0]).home, "pay", args[1], args[2], "--dry-run")
+		out, err := c.CombinedOutput()
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			ts.Fatalf("%s", out)
+		}
+	}
 }
 
 // noindex kills the index server.

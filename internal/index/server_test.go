@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -119,10 +120,24 @@ func TestGarbage(t *testing.T) {
 // Rule I6: 20,000 announcements of one key, all signed by it, half of them badly, cost
 // others nothing but time, and the graph no more than one node's share.
 func TestFlood(t *testing.T) {
-	const junk, perMessage = 20_000, route.MaxPublish
-	s := startServer(t, Options{Rates: Rates{Announcements: 4000, AnnouncementBurst: 100, Questions: 1 << 30}})
+	const junk, perMessage = 50_000, route.MaxPublish
+	s := startServer(t, Options{Rates: Rates{Announcements: 10_000, AnnouncementBurst: 100, Questions: 1 << 30}})
 	ana, ben, mallory := newPerson(t, "ana"), newPerson(t, "ben"), newPerson(t, "mallory")
 	honest := befriend(t, s, ana, ben)[0]
+	ask := func() time.Duration {
+		began := time.Now()
+		send(t, honest, query(ana, ben, 100))
+		wantRoute(t, next[*route.Answer](t, honest), ben)
+		return time.Since(began)
+	}
+	p99 := func(took []time.Duration) time.Duration {
+		slices.Sort(took)
+		return took[len(took)*99/100]
+	}
+	var quiet, loud []time.Duration
+	for range 5000 {
+		quiet = append(quiet, ask())
+	}
 	conn := mallory.open(s)
 	signed := mallory.say(ben.key.ID(), 1, 100, 600)
 	var frames [][]byte
@@ -131,7 +146,7 @@ func TestFlood(t *testing.T) {
 		for k := range list {
 			list[k] = signed
 			if k%2 == 0 {
-				list[k] = mallory.say(ident.ID{byte(i), byte(k), 1}, 1, 100, 600)
+				list[k] = mallory.say(ident.ID{byte(i), byte(i >> 8), byte(k), 1}, 1, 100, 600)
 			} else {
 				list[k].Sig[5] ^= byte(k)
 			}
@@ -157,14 +172,10 @@ func TestFlood(t *testing.T) {
 			}
 		}
 	})
-	asked, slowest := 0, time.Duration(0)
 	done := make(chan struct{})
 	go func() { over.Wait(); close(done) }()
-	for going := true; going; asked++ {
-		began := time.Now()
-		send(t, honest, query(ana, ben, 100))
-		wantRoute(t, next[*route.Answer](t, honest), ben)
-		slowest = max(slowest, time.Since(began))
+	for going := true; going; {
+		loud = append(loud, ask())
 		select {
 		case <-done:
 			going = false
@@ -172,12 +183,13 @@ func TestFlood(t *testing.T) {
 		}
 	}
 	c := s.Counters()
-	t.Logf("%d queries during the flood, the slowest took %v; %+v", asked, slowest, c)
-	if slowest > askTimeout {
+	calm, flooded, slowest := p99(quiet), p99(loud), loud[len(loud)-1]
+	t.Logf("%d queries during the flood, p99 %v and before it %v, the slowest took %v; %+v", len(loud), flooded, calm, slowest, c)
+	if slowest > askTimeout { // time is no gate on a shared machine; the log has the figures
 		t.Errorf("an answer took %v, a client waits %v", slowest, askTimeout)
 	}
-	if asked < 100 || c.Paced == 0 {
-		t.Errorf("%d queries answered meanwhile, %d messages paced", asked, c.Paced)
+	if len(loud) < 100 || c.Paced == 0 {
+		t.Errorf("%d queries answered meanwhile, %d messages paced", len(loud), c.Paced)
 	}
 	if c.Accepted != 2+route.MaxFriends || c.Refused != junk-route.MaxFriends || c.Announcements != 2+route.MaxFriends {
 		t.Errorf("counters %+v", c)
