@@ -64,13 +64,6 @@ func (b *brute) paths(from, to, maxHops int) (list [][]int) {
 	return list
 }
 
-func (b *brute) keys(path []int) (keys []ident.ID) {
-	for _, n := range path[1:] {
-		keys = append(keys, b.id[n])
-	}
-	return keys
-}
-
 // cheapest is rule R9: which of equal ones is all the same.
 func (b *brute) cheapest(paths [][]int, amount money.Amount) (best []int, locks []money.Amount) {
 	for _, p := range paths {

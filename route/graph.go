@@ -173,7 +173,7 @@ func (g *Graph) write(node, friend int32, i, j int, a *Announcement, until int64
 	}
 	if records := max(1, len(a.Entries)); records != j-i {
 		b = b.splice(i, j, records)
-		g.blocks[node], j = b, i+records
+		g.blocks[node] = b
 	}
 	if len(a.Entries) == 0 {
 		b.setIn(i, friend, noCurrency, 0, 0, 0)

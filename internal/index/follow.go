@@ -99,7 +99,6 @@ func keepFollowing(ctx context.Context, log *slog.Logger, open Opener, link Link
 // from any goroutine.
 type Mirror struct {
 	log   *slog.Logger
-	suite ident.Suite
 	end   context.CancelFunc
 	tasks sync.WaitGroup
 
