@@ -35,9 +35,10 @@ var layers = map[string]struct {
 
 	"internal/book":     {imports: []string{"kula/ident", "kula/money", "kula/node"}},
 	"internal/index":    {imports: []string{"kula/ident", "kula/internal/p2p", "kula/route", "kula/wire"}},
+	"internal/relay":    {imports: []string{"kula/ident", "kula/internal/p2p"}},
 	"internal/run":      {imports: []string{"kula/ident", "kula/internal/index", "kula/internal/p2p", "kula/node", "kula/wire"}},
 	"internal/api":      {imports: []string{"github.com/danielgtaylor/huma/v2/", "github.com/go-json-experiment/json/", "golang.org/x/net/", "kula/ident", "kula/internal/book", "kula/internal/index", "kula/internal/run", "kula/internal/store", "kula/money", "kula/node", "kula/pay", "kula/wire"}},
-	"internal/cli":      {imports: []string{"filippo.io/age", "filippo.io/age/armor", "github.com/BurntSushi/toml", "github.com/skip2/go-qrcode", "github.com/spf13/", "golang.org/x/term", "kula/credit", "kula/ident", "kula/internal/api", "kula/internal/index", "kula/internal/run", "kula/internal/store", "kula/money", "kula/node", "kula/pay", "kula/route", "kula/wire"}},
+	"internal/cli":      {imports: []string{"filippo.io/age", "filippo.io/age/armor", "github.com/BurntSushi/toml", "github.com/skip2/go-qrcode", "github.com/spf13/", "golang.org/x/term", "kula/credit", "kula/ident", "kula/internal/api", "kula/internal/index", "kula/internal/relay", "kula/internal/run", "kula/internal/store", "kula/money", "kula/node", "kula/pay", "kula/route", "kula/wire"}},
 	"internal/realtest": {},
 	"cmd/kula":          {imports: []string{"kula/internal/cli"}},
 	"client":            {imports: []string{"github.com/oapi-codegen/runtime"}},

@@ -90,7 +90,14 @@ func (n *Node) configure(c *Configure) *Error {
 	if err := wire.CleanText(c.Name, wire.MaxName); err != nil {
 		return refusal(wire.BadRequest, "the name: %v", err)
 	}
-	n.cfg.Name, n.cfg.Addresses = c.Name, c.Addresses[:min(len(c.Addresses), maxOwnAddresses)]
+	addresses := c.Addresses[:min(len(c.Addresses), maxOwnAddresses)]
+	moved := !slices.Equal(addresses, n.cfg.Addresses)
+	n.cfg.Name, n.cfg.Addresses = c.Name, addresses
+	for _, f := range n.order {
+		if moved && f.session != nil && !f.session.dead && !f.tentative { // others hear it from the next hello
+			n.send(f, &wire.Moved{Addresses: addresses})
+		}
+	}
 	return nil
 }
 
@@ -310,7 +317,7 @@ func (n *Node) findAt(c *Find) (any, *Error) {
 	} else if f.unnamed && c.Name != "" {
 		f.name, f.unnamed = n.uniqueName(c.Name, f), false
 	}
-	f.learnAddress(c.Address, true)
+	f.learnAddress(c.Address)
 	n.markFriend(f)
 	n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
 	return n.friendView(f), nil

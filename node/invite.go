@@ -96,9 +96,7 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 		wish = i.Name
 	}
 	f.name = n.uniqueName(wish, f)
-	for _, a := range i.Addresses {
-		f.learnAddress(a, false)
-	}
+	f.learnAddresses(i.Addresses)
 	lines := f.ch.Granted().Lines
 	for _, p := range i.Lines { // what the inviter asks for is what I give, unless I say otherwise
 		var l *wire.TermsLine
@@ -126,12 +124,7 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 // movedTo learns from an invitation where a friend is reached now, and says whether that is news: it may have been restored
 // elsewhere and not know where its friends are.
 func (n *Node) movedTo(f *friend, addresses []string) (news bool) {
-	for _, a := range addresses {
-		if !slices.Contains(f.addresses, a) {
-			news = f.learnAddress(a, true) || news
-		}
-	}
-	if news {
+	if news = f.learnAddresses(addresses); news {
 		n.markFriend(f)
 		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
 		n.tellFriend(f)

@@ -109,6 +109,11 @@ func (n *Node) message(f *friend, m wire.Message) {
 		n.keep(f, m)
 	case *wire.Agree:
 		n.proposed(f, &m.Snapshot)
+	case *wire.Moved:
+		if f.learnAddresses(m.Addresses) {
+			n.markFriend(f)
+			n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
+		}
 	}
 }
 
@@ -270,34 +275,29 @@ func (n *Node) learn(f *friend, h *wire.Hello) {
 	if f.name == "" && !f.tentative {
 		f.name, changed = n.uniqueName(h.Name, f), true
 	}
-	for _, a := range h.Addresses {
-		changed = f.learnAddress(a, false) || changed
-	}
+	changed = f.learnAddresses(h.Addresses) || changed
 	if changed && !f.tentative {
 		n.markFriend(f)
 		n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
 	}
 }
 
-// learnAddress remembers where a friend can be reached; what I was told by my user comes first.
-func (f *friend) learnAddress(a string, first bool) bool {
-	for i, known := range f.addresses {
-		if known == a {
-			if !first || i == 0 {
-				return false
-			}
-			f.addresses = append(f.addresses[:i], f.addresses[i+1:]...)
-			break
-		}
+// learnAddresses remembers where a friend says that it can be reached (spec N-7): what is new comes first, and
+// beyond wire.MaxAddresses the oldest go.
+func (f *friend) learnAddresses(list []string) (changed bool) {
+	for _, a := range slices.Backward(list) {
+		changed = f.learnAddress(a) || changed
 	}
-	if first {
-		f.addresses = append([]string{a}, f.addresses...)
-	} else {
-		f.addresses = append(f.addresses, a)
+	return changed
+}
+
+// learnAddress puts an address first, unless it is known.
+func (f *friend) learnAddress(a string) bool {
+	if slices.Contains(f.addresses, a) {
+		return false
 	}
-	if len(f.addresses) > wire.MaxAddresses {
-		f.addresses = f.addresses[:wire.MaxAddresses]
-	}
+	f.addresses = append([]string{a}, f.addresses...)
+	f.addresses = f.addresses[:min(len(f.addresses), wire.MaxAddresses)]
 	return true
 }
 

@@ -24,6 +24,7 @@ const (
 	KindRefused     Kind = 9
 	KindKeep        Kind = 10
 	KindAgree       Kind = 11
+	KindMoved       Kind = 12
 )
 
 // Message is what two friends say to each other in a session.
@@ -125,6 +126,12 @@ type Agree struct {
 	Snapshot Snapshot
 }
 
+// Moved says where the sender can be reached from now on.
+type Moved struct {
+	_         struct{} `cbor:",toarray"`
+	Addresses []string
+}
+
 func (*Hello) Kind() Kind       { return KindHello }
 func (*Ask) Kind() Kind         { return KindAsk }
 func (*Snapshot) Kind() Kind    { return KindSnapshot }
@@ -136,6 +143,7 @@ func (*Onward) Kind() Kind      { return KindOnward }
 func (*Refused) Kind() Kind     { return KindRefused }
 func (*Keep) Kind() Kind        { return KindKeep }
 func (*Agree) Kind() Kind       { return KindAgree }
+func (*Moved) Kind() Kind       { return KindMoved }
 
 // Encode gives a message its bytes.
 func Encode(m Message) []byte { return cbor.Append([]byte{byte(m.Kind())}, m) }
@@ -179,6 +187,8 @@ func blank(k Kind) Message {
 		return new(Keep)
 	case KindAgree:
 		return new(Agree)
+	case KindMoved:
+		return new(Moved)
 	}
 	return nil
 }
@@ -242,6 +252,8 @@ func (a *Acknowledge) check() error { return checkNote(a.Note) }
 func (o *Onward) check() error      { return checkNote(o.Note) }
 func (r *Refused) check() error     { return checkText("text", r.Text, MaxText) }
 func (a *Agree) check() error       { return a.Snapshot.check() }
+
+func (m *Moved) check() error { return checkAddresses(m.Addresses) }
 
 func (k *Keep) check() error {
 	if len(k.Blob) > MaxKept {

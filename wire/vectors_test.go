@@ -182,6 +182,7 @@ func messages() []Message {
 		&Refused{Epoch: 1, Seq: 9, Code: uint64(LimitReached), Text: "net debt 90 and locks 20, limit 100"},
 		&Keep{Number: 1_700_000_000_000, Blob: []byte("sealed")},
 		&Agree{Snapshot: snapshot},
+		&Moved{Addresses: []string{"/ip4/192.0.2.1/tcp/4281"}},
 	}
 }
 

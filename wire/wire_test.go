@@ -24,7 +24,7 @@ func misspelt() []misspelling {
 	return []misspelling{
 		{"empty", "message", nil},
 		{"no such kind", "message", []byte{0, 0x80}},
-		{"kind of a later version", "message", []byte{12, 0x80}},
+		{"kind of a later version", "message", []byte{99, 0x80}},
 		{"kind and nothing", "message", []byte{byte(KindAsk)}},
 		{"a byte too many", "message", append(slices.Clone(keep), 0)},
 		{"cut off", "message", keep[:len(keep)-1]},
@@ -223,6 +223,9 @@ var limits = []struct {
 	{"E-20", "my last lock", func(n int) any { return &Snapshot{MyLast: 1<<62 - 1 + uint64(n)} }},
 	{"E-20", "your last lock", func(n int) any { return &Snapshot{YourLast: 1<<62 - 1 + uint64(n)} }},
 	{"E-20", "my locks", func(n int) any { return &Snapshot{MyLocks: many(MaxLocks+n, lockNumber)} }},
+	{"E-20", "addresses moved to", func(n int) any {
+		return &Moved{Addresses: many(MaxAddresses+n, func(int) string { return "/ip4/192.0.2.1/tcp/1" })}
+	}},
 	{"E-20", "your locks", func(n int) any { return &Agree{Snapshot: Snapshot{YourLocks: many(MaxLocks+n, lockNumber)}} }},
 	{"E-20", "my cancels", func(n int) any { return &Snapshot{MyCancels: numbers(MaxLocks + n)} }},
 	{"E-20", "your cancels", func(n int) any { return &Snapshot{YourCancel: numbers(MaxLocks + n)} }},

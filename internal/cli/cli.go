@@ -22,7 +22,7 @@
 // # Settings
 //
 // A setting is looked up as flag, as KULA_NAME in the environment, in config.toml
-// in the home, in this order: name, listen, api, index, passphrase-file. The home
+// in the home, in this order: name, listen, api, index, relay, passphrase-file. The home
 // is --home, KULA_HOME, or kula in the XDG data directory.
 //
 // # Questions
@@ -89,7 +89,7 @@ func (a *app) root() *cobra.Command {
 		a.friendCommand(), a.askCommand(), a.invoiceCommand(),
 		a.payCommand(), a.paymentCommand(), a.receiptCommand(),
 		a.balanceCommand(), a.bookCommand(), a.proofCommand(), a.waitCommand(),
-		a.indexCommand(), a.tokenCommand(), a.backupCommand(), a.fsckCommand(),
+		a.indexCommand(), a.relayCommand(), a.tokenCommand(), a.backupCommand(), a.fsckCommand(),
 		a.demoCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.SetFlagErrorFunc(mistyped)

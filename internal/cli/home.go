@@ -27,6 +27,7 @@ type config struct {
 	API        string   `toml:"api"`
 	Index      []string `toml:"index"`
 	Mirror     bool     `toml:"mirror"`
+	Relay      []string `toml:"relay"`
 	Passphrase string   `toml:"passphrase-file"`
 }
 
@@ -69,7 +70,7 @@ func (a *app) settings() (*config, error) {
 		return nil, wrong("%s: %v", path, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, wrong("%s: there is no setting %q; there are name, listen, api, index, passphrase-file", path, unknown[0])
+		return nil, wrong("%s: there is no setting %q; there are name, listen, api, index, mirror, relay, passphrase-file", path, unknown[0])
 	}
 	a.config = c
 	return c, nil

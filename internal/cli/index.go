@@ -60,7 +60,7 @@ func (a *app) indexServeCommand() *cobra.Command {
 		if err != nil {
 			return wrong("--peer: %v", err)
 		}
-		key, err := a.indexKey()
+		key, err := a.serverKey(indexKeyFile)
 		if err != nil {
 			return err
 		}
@@ -83,13 +83,13 @@ func (a *app) indexServeCommand() *cobra.Command {
 	return c
 }
 
-// indexKey is the server's key, made at its first start.
-func (a *app) indexKey() (*ident.Key, error) {
+// serverKey is a server's key in a file of the home, made at its first start.
+func (a *app) serverKey(file string) (*ident.Key, error) {
 	dir, err := a.homeDir()
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, indexKeyFile)
+	path := filepath.Join(dir, file)
 	text, err := a.readInput(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		var fresh []byte
@@ -105,7 +105,7 @@ func (a *app) indexKey() (*ident.Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	key, err := k.open(func() (string, error) { return "", errors.New("an index server's key has no passphrase") })
+	key, err := k.open(func() (string, error) { return "", errors.New("a server's key has no passphrase") })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

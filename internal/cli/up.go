@@ -23,8 +23,10 @@ import (
 )
 
 const (
-	// peerListen is where friends reach a node unless told otherwise.
-	peerListen = "/ip4/0.0.0.0/tcp/4281"
+	// peerListen is where friends reach a node unless told otherwise, and punchListen the socket by
+	// which friends behind routers get through to each other.
+	peerListen  = "/ip4/0.0.0.0/tcp/4281"
+	punchListen = "/ip4/0.0.0.0/udp/4281/quic-v1"
 
 	// gcPercent is how much garbage a node keeps before it is collected, of what it uses: a
 	// node uses 10 to 30 MB, and at Go's usual 100 collecting takes a tenth of its time.
@@ -37,6 +39,7 @@ const (
 // upFlags are the flags of up.
 type upFlags struct {
 	listen, index       []string
+	relay               []string
 	api, passphraseFile string
 	mirror, verbose     bool
 }
@@ -56,10 +59,11 @@ func (a *app) upCommand() *cobra.Command {
 		return a.up(ctx, &f)
 	})
 	c.Long = "Runs the node until it is interrupted. Payments under way go on at the next start."
-	c.Flags().StringArrayVar(&f.listen, "listen", nil, "multiaddress for friends (default "+peerListen+"); may be repeated")
+	c.Flags().StringArrayVar(&f.listen, "listen", nil, "multiaddress for friends (default "+peerListen+" and "+punchListen+"); may be repeated")
 	c.Flags().StringVar(&f.api, "api", "", "HOST:PORT for programs on this machine (default "+apiListen+")")
 	c.Flags().StringArrayVar(&f.index, "index", nil, "link of an index server; may be repeated")
 	c.Flags().BoolVar(&f.mirror, "mirror", false, "copy what the index servers know and search in the copy, so that none learns whom you pay")
+	c.Flags().StringArrayVar(&f.relay, "relay", nil, "multiaddress of a relay to be reached through; may be repeated")
 	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with the passphrase of the key")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "log more")
 	return c
@@ -85,11 +89,17 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if mirror && len(servers) == 0 {
 		return wrong("--mirror copies index servers: say which with --index 'kula:index?…', or set one in config.toml or KULA_INDEX")
 	}
+	relays := settingList(f.relay, "KULA_RELAY", settings.Relay, nil)
+	for _, r := range relays {
+		if err := run.CheckRelay(r); err != nil {
+			return wrong("--relay: %v", err)
+		}
+	}
 	addr := setting(f.api, "KULA_API", settings.API, apiListen)
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return wrong("--api %s: write HOST:PORT, e.g. %s", addr, apiListen)
 	}
-	listen := slices.Clone(settingList(f.listen, "KULA_LISTEN", settings.Listen, []string{peerListen}))
+	listen := slices.Clone(settingList(f.listen, "KULA_LISTEN", settings.Listen, []string{peerListen, punchListen}))
 	for i, l := range listen {
 		if err := run.CheckListen(l); err != nil {
 			return wrong("--listen: %v; write a multiaddress, e.g. %s", err, peerListen)
@@ -112,7 +122,7 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Log: log})
+	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Relays: relays, Log: log})
 }
 
 // log writes what whoever runs a server should know, and nothing secret.

@@ -107,6 +107,14 @@ func (c *inbound) SetLinger(sec int) error {
 	return nil
 }
 
+// Stat passes on what a relay said about a connection through it.
+func (c *inbound) Stat() network.ConnStats {
+	if s, ok := c.Conn.(network.ConnStat); ok {
+		return s.Stat()
+	}
+	return network.ConnStats{}
+}
+
 var _ net.Conn = (*inbound)(nil)
 
 // gate bounds how many handshakes compute at once.

@@ -63,8 +63,13 @@ const (
 	strangerStreams = 4
 
 	// strangerStreamsEver bounds the streams a stranger may open in all over one
-	// connection: each costs a negotiation.
+	// connection: each costs a negotiation. To a relay one more every streamEvery.
 	strangerStreamsEver = 64
+	streamEvery         = time.Second
+
+	// relayStreams bounds the streams that a relay may have open to a host that it serves,
+	// one for each friend that comes through it: 64 windows of 256 KiB are 16 MiB.
+	relayStreams = 64
 
 	// friendWindow is the largest receive window of a stream on a friend's
 	// connection: 4 MiB carry 40 MiB/s over a round trip of 100 ms.
@@ -139,6 +144,11 @@ type Config struct {
 	// StrangersPerPrefix bounds those from one IPv4 /24 or IPv6 /48, loopback
 	// included. 0: 8.
 	StrangersPerPrefix int
+	// Streams bounds the streams that a stranger may have open. 0: 4.
+	Streams int
+	// Relays holds multiaddrs of relays that end in /p2p/<peer id>: the host asks each to
+	// be reached through it.
+	Relays []string
 	// StrangerIdle is StrangerIdle unless set.
 	StrangerIdle time.Duration
 	// Queue bounds the bytes that wait to be written to one friend; a stranger
@@ -157,6 +167,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"Handshakes", &c.Handshakes, 128},
 		{"Strangers", &c.Strangers, 32},
 		{"StrangersPerPrefix", &c.StrangersPerPrefix, 8},
+		{"Streams", &c.Streams, strangerStreams},
 		{"Queue", &c.Queue, 32 << 20},
 	} {
 		if *f.v < 0 {

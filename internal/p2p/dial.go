@@ -195,8 +195,8 @@ func (w *want) rest() time.Duration {
 // round dials once and opens a session.
 func (h *Host) round(ctx context.Context, w *want) {
 	select {
-	case h.dials <- struct{}{}:
-		defer func() { <-h.dials }()
+	case h.dials.places <- struct{}{}:
+		defer func() { <-h.dials.places }()
 	case <-ctx.Done():
 		return
 	}
@@ -205,7 +205,7 @@ func (h *Host) round(ctx context.Context, w *want) {
 	h.mu.Unlock()
 	c, err := h.connect(ctx, w.peer, addrs)
 	if err == nil {
-		err = h.openSession(ctx, c)
+		err = h.openSession(ctx, c, false)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -232,22 +232,13 @@ func (h *Host) succeeded(id ident.ID) {
 func (h *Host) connect(ctx context.Context, p peer.ID, addrs []ma.Multiaddr) (network.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	defer cancel()
-	h.mu.Lock()
-	h.dialing[p]++
-	h.mu.Unlock()
-	defer func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if h.dialing[p]--; h.dialing[p] == 0 {
-			delete(h.dialing, p)
-		}
-	}()
+	defer h.dials.begin(p)()
 	h.net.swarm.Backoff().Clear(p) // our own pauses rule
 	if len(addrs) > 0 {
 		h.net.store.ClearAddrs(p)
 		h.net.store.AddAddrs(p, addrs, peerstore.TempAddrTTL)
 	}
-	c, err := h.net.swarm.DialPeer(ctx, p)
+	c, err := h.net.swarm.DialPeer(network.WithAllowLimitedConn(ctx, "a relay will do"), p)
 	if err != nil {
 		return nil, dialError(err)
 	}

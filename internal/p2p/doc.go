@@ -7,8 +7,8 @@
 // TCP with Noise and yamux, and QUIC, whatever the listen addresses name. Each
 // connection is authenticated by the two Ed25519 identity keys before a byte of
 // ours is read; any other kind of key is refused. There is no identify, ping,
-// relay, DHT, mDNS, AutoNAT or metrics traffic: a swarm of libp2p with its two
-// transports, and no libp2p host on top.
+// DHT, AutoNAT or metrics traffic: a swarm of libp2p with its transports, and of a
+// libp2p host on top only what relaying and hole punching use.
 //
 // # Frames
 //
@@ -45,6 +45,8 @@
 //     one is closed. A choice not above the last one of its run is refused as stale.
 //  4. A choice is above the last-number of the ask it answers, if last-run is the chooser's: a
 //     side keeps nothing about an identity that it neither wants nor has a session with.
+//  5. A side that has got a direct connection while the session goes through a relay opens
+//     a newer one on it, which replaces the other by rule 3.
 //
 // For each session Events gets SessionUp, then Frames in order, then SessionDown,
 // from one goroutine; the Down of a replaced session comes before the Up of its
@@ -78,9 +80,26 @@
 // # Dialling
 //
 // Want keeps an identity connected: while there is no session it dials all known
-// addresses, TCP first, with a pause that doubles from BackoffMin to BackoffMax,
-// ± 25 %. A session that carried a frame or lasted BackoffReset, a new address and
-// Kick start the pauses anew.
+// addresses, TCP first and relays last, with a pause that doubles from BackoffMin to
+// BackoffMax, ± 25 %. A session that carried a frame or lasted BackoffReset, a new address,
+// another address of this machine and Kick start the pauses anew. When an address of the
+// machine is gone, what hangs on it is closed at once.
+//
+// # Relays
+//
+// UseRelays has the host ask relays (libp2p's circuit relay v2) to be reached through them:
+// a reservation is kept as long as the relay lives, and asked for again every ten seconds
+// at most when it does not. Addrs then begins with the addresses through them. Only relays that
+// the host asked may bring connections. A connection through a relay is authenticated and
+// encrypted between its two ends like any other.
+//
+// Over a QUIC connection the relay is also asked where it sees this host's socket: protocol
+// SeenProtocol, one frame with a multiaddr. With that, two friends whose session goes through
+// a relay get a direct connection (DCUtR, libp2p's hole punching): the side that was dialled
+// tries after a second, and again after pauses that double to ten minutes. Strangers are
+// told no address and no datagram is sent to where they say that they are.
+//
+// NewRelay runs a relay: see its constants for what a client may have.
 //
 // # Other protocols
 //

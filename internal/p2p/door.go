@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
@@ -43,6 +44,7 @@ type door struct {
 	halfBy     map[netip.Prefix]int
 	conns      map[peer.ID][]*guest // upgraded connections, oldest first
 	grown      int                  // bytes of receive windows beyond the first 256 KiB
+	relays     map[peer.ID]bool     // those that this host asks to be reached through
 }
 
 var (
@@ -57,6 +59,7 @@ func newDoor(cfg Config, self peer.ID) *door {
 		strangers:  queue{max: cfg.Strangers, perPrefix: cfg.StrangersPerPrefix, by: map[netip.Prefix]int{}},
 		halfBy:     map[netip.Prefix]int{},
 		conns:      map[peer.ID][]*guest{},
+		relays:     map[peer.ID]bool{},
 	}
 }
 
@@ -128,7 +131,7 @@ func (q *queue) remove(g *guest) {
 
 // knock admits a freshly accepted TCP connection to the handshake.
 func (d *door) knock(c manet.Conn) *guest {
-	g := &guest{door: d, origin: origin{inbound: true, raw: c, prefix: prefixOf(c.RemoteMultiaddr())}}
+	g := &guest{door: d, ended: make(chan struct{}), origin: origin{inbound: true, raw: c, since: time.Now(), prefix: prefixOf(c.RemoteMultiaddr())}}
 	d.mu.Lock()
 	out := d.handshakes.add(g)
 	d.mu.Unlock()
@@ -139,7 +142,7 @@ func (d *door) knock(c manet.Conn) *guest {
 // OpenConnection makes the guest of an outbound connection or of an inbound QUIC
 // one; inbound TCP comes through knock.
 func (d *door) OpenConnection(dir network.Direction, _ bool, addr ma.Multiaddr) (network.ConnManagementScope, error) {
-	g := &guest{door: d, origin: origin{inbound: dir == network.DirInbound, prefix: prefixOf(addr)}}
+	g := &guest{door: d, ended: make(chan struct{}), origin: origin{inbound: dir == network.DirInbound, since: time.Now(), prefix: prefixOf(addr)}}
 	if !g.inbound {
 		return g, nil
 	}
@@ -295,4 +298,34 @@ func prefixOf(addr ma.Multiaddr) netip.Prefix {
 func guestOf(c network.Conn) *guest {
 	g, _ := c.Scope().(*guest)
 	return g
+}
+
+// isRelay says whether this host asks p to be reached through it.
+func (d *door) isRelay(p peer.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.relays[p]
+}
+
+func (d *door) setRelays(list map[peer.ID]*relaying) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.relays)
+	for p := range list {
+		d.relays[p] = true
+	}
+}
+
+// settle keeps the connections of p although they may be idle, and has them go after those
+// that nobody settled.
+func (d *door) settle(p peer.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, g := range d.conns[p] {
+		if !g.settled && !g.gone {
+			g.settled = true
+			g.uses.held++
+			g.frames.Add(1)
+		}
+	}
 }

@@ -43,9 +43,9 @@ const (
 // chooses says whether this side decides about sessions with id.
 func (h *Host) chooses(id ident.ID) bool { return bytes.Compare(h.self[:], id[:]) < 0 }
 
-// openSession opens a session over c, which this side dialled or found. It returns
-// when the session is up or has failed; nil too if another one came up meanwhile.
-func (h *Host) openSession(ctx context.Context, c network.Conn) error {
+// openSession opens a session over c, which this side dialled or found; with instead, also
+// where one is live (rule 5). It returns when the session is up or has failed.
+func (h *Host) openSession(ctx context.Context, c network.Conn, instead bool) error {
 	g := guestOf(c)
 	if !g.hold() {
 		return ErrGone
@@ -57,9 +57,9 @@ func (h *Host) openSession(ctx context.Context, c network.Conn) error {
 	}
 	var s *session
 	if h.chooses(g.id) {
-		s, err = h.choose(st, g, nil)
+		s, err = h.choose(st, g, nil, instead)
 	} else {
-		s, err = h.ask(st, g)
+		s, err = h.ask(st, g, instead)
 	}
 	if err != nil {
 		st.ResetWithError(openingCode(err))
@@ -86,7 +86,7 @@ func (h *Host) answerSession(st network.Stream, g *guest) {
 	if h.chooses(g.id) {
 		var ask []byte
 		if ask, err = readOpening(st, kindAsk, askSize); err == nil {
-			s, err = h.choose(st, g, ask)
+			s, err = h.choose(st, g, ask, false)
 		}
 	} else {
 		s, err = h.follow(st, g)
@@ -101,10 +101,16 @@ func (h *Host) answerSession(st network.Stream, g *guest) {
 
 // newStream opens a stream of protocol proto on c.
 func newStream(ctx context.Context, c network.Conn, proto protocol.ID) (network.Stream, error) {
-	st, err := c.NewStream(ctx)
+	st, err := c.NewStream(network.WithAllowLimitedConn(ctx, "a relay will do"))
 	if err != nil {
 		return nil, readable(err, ErrSlow)
 	}
+	return st, negotiate(ctx, st, proto)
+}
+
+// negotiate settles the protocol of a stream that this side opened, or resets it. The
+// deadline stays.
+func negotiate(ctx context.Context, st network.Stream, proto protocol.ID) error {
 	deadline := time.Now().Add(OpenTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
@@ -117,10 +123,10 @@ func newStream(ctx context.Context, c network.Conn, proto protocol.ID) (network.
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, fmt.Errorf("protocol %s: %w", proto, readable(err, ErrSlow))
+		return fmt.Errorf("protocol %s: %w", proto, readable(err, ErrSlow))
 	}
 	st.SetProtocol(proto)
-	return st, nil
+	return nil
 }
 
 // enter returns the party for id and counts one user.
@@ -143,13 +149,13 @@ func (h *Host) exit(id ident.ID, p *party) {
 }
 
 // choose is the chooser's side, rules 1 to 3 of the package comment. ask is nil if
-// this side opened the stream.
-func (h *Host) choose(st network.Stream, g *guest, ask []byte) (*session, error) {
+// this side opened the stream, with instead in place of one that is live.
+func (h *Host) choose(st network.Stream, g *guest, ask []byte, instead bool) (*session, error) {
 	h.mu.Lock()
 	p := h.enter(g.id)
 	defer func() { h.exit(g.id, p); h.mu.Unlock() }()
 	for p.pending != nil || p.live != nil {
-		if ask == nil || p.live != nil && h.duplicate(p.live, ask) {
+		if ask == nil && (!instead || p.pending != nil) || ask != nil && p.live != nil && h.duplicate(p.live, ask) {
 			return nil, ErrDuplicate
 		}
 		if p.pending == nil {
@@ -211,12 +217,12 @@ func (h *Host) offer(st network.Stream, number uint64) (runID, error) {
 }
 
 // ask asks the chooser for a session and takes what it offers.
-func (h *Host) ask(st network.Stream, g *guest) (*session, error) {
+func (h *Host) ask(st network.Stream, g *guest, instead bool) (*session, error) {
 	h.mu.Lock()
 	var run runID
 	var number uint64
 	if p := h.parties[g.id]; p != nil {
-		if p.live != nil {
+		if p.live != nil && !instead {
 			h.mu.Unlock()
 			return nil, ErrDuplicate
 		}

@@ -19,15 +19,17 @@ import (
 // door.mu.
 type guest struct {
 	network.NullScope
-	origin // set before the guest is shared
-	person // set by authenticated
-	door   *door
-	conn   network.Conn // once streams can exist
-	in     *queue       // the queue it takes a place in
-	gone   bool         // evicted or ended
-	grown  int          // bytes of door.grown it holds by itself (QUIC)
-	uses   uses
-	frames atomic.Int32 // whole session frames received as a stranger
+	origin  // set before the guest is shared
+	person  // set by authenticated
+	door    *door
+	conn    network.Conn // once streams can exist
+	in      *queue       // the queue it takes a place in
+	gone    bool         // evicted or ended
+	settled bool         // held until it ends: a client of this relay
+	grown   int          // bytes of door.grown it holds by itself (QUIC)
+	uses    uses
+	frames  atomic.Int32  // whole session frames received as a stranger
+	ended   chan struct{} // closed when the connection is over
 }
 
 // origin is where a connection comes from.
@@ -36,7 +38,8 @@ type origin struct {
 	halfQUIC bool // counted in door.halfQUIC; under door.mu
 	prefix   netip.Prefix
 	raw      io.Closer // inbound TCP: the socket
-	release  func()    // inbound TCP: gives its share of the processors back
+	since    time.Time
+	release  func() // inbound TCP: gives its share of the processors back
 }
 
 // person is who is at the other end. peer and id never change once a stream
@@ -103,6 +106,11 @@ func (g *guest) Done() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	g.gone = true
+	select {
+	case <-g.ended:
+	default:
+		close(g.ended)
+	}
 	d.leaveHandshake(g)
 	if g.in != nil {
 		g.in.remove(g)
@@ -170,8 +178,17 @@ func (g *guest) comeIn() bool {
 	g.door.mu.Lock()
 	defer g.door.mu.Unlock()
 	u := &g.uses
-	if g.gone || g.class == Friend && u.coming >= friendStreams ||
-		g.class != Friend && (u.coming >= strangerStreams || g.inbound && u.ever >= strangerStreamsEver) {
+	most, ever := g.door.cfg.Streams, strangerStreamsEver
+	switch {
+	case g.door.relays[g.peer]:
+		most = relayStreams
+	case g.class == Friend:
+		most = friendStreams
+	}
+	if g.door.cfg.Streams > strangerStreams { // a relay: its clients stay for days
+		ever += int(time.Since(g.since) / streamEvery)
+	}
+	if g.gone || u.coming >= most || g.class != Friend && g.inbound && u.ever >= ever {
 		return false
 	}
 	u.coming++

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	lyamux "github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	lupgrader "github.com/libp2p/go-libp2p/p2p/net/upgrader"
+	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	lquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
@@ -49,7 +49,11 @@ type Host struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	dials  chan struct{} // places for rounds of dialling
+	dials  dials
+	relay  *Relay          // this host is one
+	punch  *puncher        // hole punching
+	news   chan struct{}   // 1 place: Addrs may have changed
+	client *circuit.Client // relaying, as a transport
 
 	mu     sync.Mutex
 	closed bool
@@ -63,7 +67,35 @@ type state struct {
 	parties  map[ident.ID]*party
 	wants    map[ident.ID]*want
 	handlers map[protocol.ID]*handler
-	dialing  map[peer.ID]int // rounds under way
+	raw      map[protocol.ID]network.StreamHandler // of libp2p's own services
+	relays   map[peer.ID]*relaying
+}
+
+// dials counts what is being dialled.
+type dials struct {
+	places chan struct{} // for rounds of dialling
+	mu     sync.Mutex
+	count  map[peer.ID]int
+}
+
+// begin counts a dial to p until the function it returns is called.
+func (d *dials) begin(p peer.ID) func() {
+	d.mu.Lock()
+	d.count[p]++
+	d.mu.Unlock()
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.count[p]--; d.count[p] == 0 {
+			delete(d.count, p)
+		}
+	}
+}
+
+func (d *dials) underWay(p peer.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.count[p] > 0
 }
 
 // wires is the libp2p below.
@@ -78,7 +110,9 @@ type wires struct {
 // New starts a host: it listens when New returns. Any listen address that cannot be
 // used is an error. libp2p's own logging is switched off for the whole process,
 // since it would write into the program's stderr.
-func New(cfg Config, ev Events) (*Host, error) {
+func New(cfg Config, ev Events) (*Host, error) { return newHost(cfg, ev, nil) }
+
+func newHost(cfg Config, ev Events, relay *Relay) (*Host, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -88,14 +122,16 @@ func New(cfg Config, ev Events) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, ev: ev, self: id, door: newDoor(cfg, p), dials: make(chan struct{}, dialsAtOnce)}
+	h := &Host{cfg: cfg, ev: ev, self: id, door: newDoor(cfg, p), relay: relay, news: make(chan struct{}, 1)}
+	h.dials = dials{places: make(chan struct{}, dialsAtOnce), count: map[peer.ID]int{}}
 	rand.Read(h.run[:])
 	h.state = state{
 		sessions: map[uint64]*session{},
 		parties:  map[ident.ID]*party{},
 		wants:    map[ident.ID]*want{},
 		handlers: map[protocol.ID]*handler{},
-		dialing:  map[peer.ID]int{},
+		raw:      map[protocol.ID]network.StreamHandler{},
+		relays:   map[peer.ID]*relaying{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.wire(key, p); err != nil {
@@ -109,6 +145,10 @@ func New(cfg Config, ev Events) (*Host, error) {
 			h.Close()
 			return nil, fmt.Errorf("p2p: listen on %s: %w", a, err)
 		}
+	}
+	if err := h.reach(); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("p2p: %w", err)
 	}
 	return h, nil
 }
@@ -140,7 +180,7 @@ func (h *Host) wire(key crypto.PrivKey, p peer.ID) error {
 		return err
 	}
 	w.swarm.Notify(&network.NotifyBundle{DisconnectedF: h.forget})
-	muxers := []lupgrader.StreamMuxer{{ID: lyamux.ID, Muxer: newMuxer()}}
+	muxers := []lupgrader.StreamMuxer{{ID: lyamux.ID, Muxer: newMuxer(h.cfg.Streams)}}
 	secure, err := noise.New(noise.ID, key, muxers)
 	if err != nil {
 		return err
@@ -161,7 +201,10 @@ func (h *Host) wire(key crypto.PrivKey, p peer.ID) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(w.swarm.AddTransport(t), w.swarm.AddTransport(q))
+	if h.client, err = circuit.New(thin{h: h}, upgrader{up, h.door}); err != nil {
+		return err
+	}
+	return errors.Join(w.swarm.AddTransport(t), w.swarm.AddTransport(q), w.swarm.AddTransport(h.client))
 }
 
 // wireQUIC builds the QUIC transport. Its reset key comes from the identity, so
@@ -204,23 +247,29 @@ func (h *Host) listen(addr string) error {
 	return h.net.swarm.Listen(a)
 }
 
-// rank dials TCP at once and the rest a little later: on equal terms TCP costs a
-// fraction of QUIC's processor time per frame.
+// rank dials TCP at once, QUIC a little later: on equal terms TCP costs a fraction of QUIC's
+// processor time per frame. What goes through a relay comes last, over QUIC first.
 func rank(addrs []ma.Multiaddr) []network.AddrDelay {
 	const headStart = 250 * time.Millisecond // RFC 8305's connection attempt delay
-	tcpToo := false
-	for _, a := range addrs {
-		if _, err := a.ValueForProtocol(ma.P_TCP); err == nil {
-			tcpToo = true
+	step := func(a ma.Multiaddr) int {
+		_, err := a.ValueForProtocol(ma.P_TCP)
+		switch tcp := err == nil; {
+		case relayed(a) && tcp:
+			return 3
+		case relayed(a):
+			return 2
+		case tcp:
+			return 0
 		}
+		return 1
+	}
+	first := 3
+	for _, a := range addrs {
+		first = min(first, step(a))
 	}
 	out := make([]network.AddrDelay, 0, len(addrs))
 	for _, a := range addrs {
-		d := network.AddrDelay{Addr: a}
-		if _, err := a.ValueForProtocol(ma.P_TCP); err != nil && tcpToo {
-			d.Delay = headStart
-		}
-		out = append(out, d)
+		out = append(out, network.AddrDelay{Addr: a, Delay: time.Duration(step(a)-first) * headStart})
 	}
 	return out
 }
@@ -228,30 +277,22 @@ func rank(addrs []ma.Multiaddr) []network.AddrDelay {
 // ID returns the host's identity.
 func (h *Host) ID() ident.ID { return h.self }
 
-// Addrs returns the addresses the host listens on, wildcards resolved to those of
-// the interfaces, each ending in /p2p/<peer id>, in byte order.
-func (h *Host) Addrs() []string {
-	list, err := h.net.swarm.InterfaceListenAddresses()
-	if err != nil {
-		return nil
-	}
-	out := make([]string, 0, len(list))
-	for _, a := range list {
-		out = append(out, a.String()+"/p2p/"+h.net.peer.String())
-	}
-	slices.Sort(out) // the swarm's order is that of a map
-	return out
-}
-
 // forget drops what the peerstore keeps about a peer that left and that nobody
 // wants, so that passing strangers leave no trace.
 func (h *Host) forget(_ network.Network, c network.Conn) {
 	p := c.RemotePeer()
 	h.mu.Lock()
 	_, wanted := h.wants[guestOf(c).id]
-	wanted = wanted || h.dialing[p] > 0
+	wanted = wanted || h.relays[p] != nil
 	h.mu.Unlock()
-	if !wanted && len(h.net.swarm.ConnsToPeer(p)) == 0 {
+	wanted = wanted || h.dials.underWay(p)
+	if len(h.net.swarm.ConnsToPeer(p)) > 0 {
+		return
+	}
+	if h.relay != nil {
+		h.relay.forget(p)
+	}
+	if !wanted {
 		h.net.store.ClearAddrs(p)
 		h.net.store.RemovePeer(p)
 	}
@@ -319,6 +360,9 @@ func (h *Host) Close() error {
 		s.close(ErrClosed)
 	}
 	var err error
+	if h.punch != nil {
+		err = h.punch.close()
+	}
 	if h.net.swarm != nil {
 		err = h.net.swarm.Close()
 	}

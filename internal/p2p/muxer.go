@@ -12,16 +12,18 @@ import (
 )
 
 // muxer is yamux with windows and stream counts that fit the class of the peer.
-type muxer struct{ friend, stranger *lyamux.Transport }
+type muxer struct{ friend, stranger, relay *lyamux.Transport }
 
 // keepAlive is how often an idle connection is probed; a dead one is noticed
 // within keepAlive + WriteTimeout.
 const keepAlive = 15 * time.Second
 
-func newMuxer() muxer {
+// newMuxer takes how many streams a stranger may have open.
+func newMuxer(streams int) muxer {
 	return muxer{
 		friend:   yamuxConfig(friendWindow, friendStreams),
-		stranger: yamuxConfig(0, strangerStreams),
+		stranger: yamuxConfig(0, uint32(streams)),
+		relay:    yamuxConfig(0, relayStreams),
 	}
 }
 
@@ -44,8 +46,11 @@ func yamuxConfig(window, streams uint32) *lyamux.Transport {
 func (m muxer) NewConn(c net.Conn, server bool, scope network.PeerScope) (network.MuxedConn, error) {
 	t := m.friend
 	if g, ok := scope.(*guest); ok {
-		if class, in := g.kind(); in && class == Stranger {
+		switch class, in := g.kind(); {
+		case in && class == Stranger:
 			t = m.stranger
+		case g.door.isRelay(g.peer):
+			t = m.relay
 		}
 	}
 	return t.NewConn(c, server, scope)

@@ -131,6 +131,7 @@ func (s *session) live() {
 	if up {
 		began := time.Now()
 		s.host.ev.SessionUp(s.id, s.num, s.class())
+		s.host.direct(s)
 		var writer sync.WaitGroup
 		writer.Go(s.writeAll)
 		s.ends(s.readAll())

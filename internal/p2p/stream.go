@@ -71,14 +71,23 @@ func (h *Host) Open(ctx context.Context, id ident.ID, addrs []string, proto stri
 	if err != nil {
 		return nil, err
 	}
+	f, err := h.openOn(ctx, c, proto, limits)
+	if err != nil {
+		return nil, fmt.Errorf("p2p: %s: %w", id.Short(), err)
+	}
+	return f, nil
+}
+
+// openOn opens a stream of protocol proto on c.
+func (h *Host) openOn(ctx context.Context, c network.Conn, proto string, limits Limits) (*Framed, error) {
 	g := guestOf(c)
 	if !g.hold() {
-		return nil, fmt.Errorf("p2p: %s: %w", id.Short(), ErrGone)
+		return nil, ErrGone
 	}
 	st, err := newStream(ctx, c, protocol.ID(proto))
 	if err != nil {
 		g.letGo(h.cfg.StrangerIdle)
-		return nil, fmt.Errorf("p2p: %s: %w", id.Short(), err)
+		return nil, err
 	}
 	return newFramed(st, g, limits.withDefaults()), nil
 }
@@ -95,7 +104,8 @@ func (h *Host) inbound(st network.Stream) {
 		st.ResetWithError(codeBusy)
 		return
 	}
-	defer g.goOut()
+	out := g.goOut
+	defer func() { out() }()
 	st.SetDeadline(time.Now().Add(OpenTimeout))
 	proto, _, err := h.net.protos.Negotiate(st)
 	if err != nil {
@@ -108,9 +118,18 @@ func (h *Host) inbound(st network.Stream) {
 		return
 	}
 	h.mu.Lock()
-	hd := h.handlers[proto]
+	hd, raw := h.handlers[proto], h.raw[proto]
 	h.mu.Unlock()
-	hd.answer(h.ctx, st, g)
+	switch {
+	case hd != nil:
+		hd.answer(h.ctx, st, g)
+	case raw != nil && (proto != stopProtocol || h.door.isRelay(g.peer)) && g.hold():
+		st.SetDeadline(time.Time{})
+		out = func() {} // the stream outlives this call
+		raw(h.keepStream(st, g, g.goOut))
+	default: // closing
+		st.ResetWithError(codeShutdown)
+	}
 }
 
 // answer serves one stream, if there is a place.

@@ -10,3 +10,6 @@ func CheckAddress(friend ident.ID, addr string) error { return p2p.CheckAddress(
 
 // CheckListen says why an address is none to listen on.
 func CheckListen(addr string) error { return p2p.CheckListen(addr) }
+
+// CheckRelay says why an address cannot be that of a relay.
+func CheckRelay(addr string) error { return p2p.CheckRelay(addr) }

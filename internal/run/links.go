@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"kula/ident"
 	"kula/internal/p2p"
@@ -154,13 +153,11 @@ func (k *links) keep() {
 		return
 	}
 	told := map[ident.ID]target{}
-	look := time.NewTicker(readdress)
-	defer look.Stop()
 	for {
 		select {
 		case <-k.changed:
 			told = k.update(told)
-		case <-look.C:
+		case <-k.host.News():
 			k.loop.readdress()
 		case <-k.loop.life.Done():
 			return

@@ -30,10 +30,6 @@ const (
 	// farewell is how long a closing node waits for index servers to take back what
 	// it announced: one round trip and a retry over a bad link.
 	farewell = 2 * time.Second
-
-	// readdress is how often the addresses that friends are told are compared with those
-	// of the machine: a laptop that changed its network is found again a minute later.
-	readdress = time.Minute
 )
 
 var (
@@ -76,6 +72,7 @@ type Options struct {
 	Announce  []string     // addresses that friends are told; nil: those listened on
 	Index     []string     // kula:index links of the servers to use
 	Mirror    bool         // keep a copy of what they know and search in it, so that none learns whom is paid
+	Relays    []string     // multiaddrs of relays to be reached through
 	Restored  bool         // the identity was just restored from its phrase
 }
 
@@ -145,7 +142,7 @@ func Start(opt Options) (*Loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.host, err = p2p.New(p2p.Config{Seed: opt.Key.IdentitySeed(), Listen: opt.Listen, Classify: l.links.classify}, l.links)
+	l.host, err = p2p.New(p2p.Config{Seed: opt.Key.IdentitySeed(), Listen: opt.Listen, Relays: opt.Relays, Classify: l.links.classify}, l.links)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,175 @@
+package p2p
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startRelay runs a relay on loopback until the test ends.
+func startRelay(t testing.TB, listen ...string) *Relay {
+	t.Helper()
+	r, err := NewRelay(RelayConfig{Seed: seed("relay"), Listen: listen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// through waits until n can be reached through a relay and returns the addresses for that.
+func (n *node) through() []string {
+	n.t.Helper()
+	timeout := time.After(patience)
+	for {
+		var list []string
+		for _, a := range n.Addrs() {
+			if strings.Contains(a, "/p2p-circuit/") {
+				list = append(list, a)
+			}
+		}
+		if len(list) > 0 {
+			return list
+		}
+		select {
+		case <-n.News():
+		case <-timeout:
+			n.t.Fatalf("not reachable through a relay within %v: %+v", patience, n.Relays())
+		}
+	}
+}
+
+// spec N-1, R-2: two nodes that can only dial talk through a relay, which sees ciphertext.
+func TestThroughRelay(t *testing.T) {
+	for _, listen := range []string{tcp4, quic4} {
+		t.Run(strings.Split(listen, "/")[3], func(t *testing.T) {
+			r := startRelay(t, listen)
+			b := start(t, "ben", Config{Relays: r.Addrs()}, "ana")
+			a := start(t, "ana", Config{}, "ben")
+			a.Want(b.ID(), b.through())
+			sa, sb := a.session("ben"), b.session("ana")
+			out := [][]byte{bytes.Repeat([]byte("plain"), 20000), []byte("z")}
+			if err := a.Send(sa, out); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Send(sb, out); err != nil {
+				t.Fatal(err)
+			}
+			for _, in := range [][][]byte{b.frames("ana", 2), a.frames("ben", 2)} {
+				if !bytes.Equal(in[0], out[0]) || !bytes.Equal(in[1], out[1]) {
+					t.Fatal("frames differ")
+				}
+			}
+			if s := r.Stats(); s.Reservations != 1 || s.Circuits != 1 || s.Opened != 1 || s.Refused != 0 || s.Bytes < 200000 || s.Bytes > 230000 {
+				t.Fatalf("the relay counts %+v", s)
+			}
+			if st := a.Status(b.ID()); !strings.Contains(st.Addr, "p2p-circuit") {
+				t.Fatalf("status %+v", st)
+			}
+		})
+	}
+}
+
+// spec N-5: a session through a relay moves to a direct connection, and nothing that is sent
+// afterwards passes the relay.
+func TestDirectInsteadOfRelay(t *testing.T) {
+	for _, names := range [][2]string{{"ana", "ben"}, {"ben", "ana"}} { // each side is the chooser once
+		t.Run(names[0], func(t *testing.T) {
+			r := startRelay(t, quic4)
+			b := start(t, names[1], Config{Relays: r.Addrs(), Listen: []string{quic4}}, names[0])
+			a := start(t, names[0], Config{Relays: r.Addrs(), Listen: []string{quic4}}, names[1])
+			a.Want(b.ID(), b.through())
+			first := b.session(names[0])
+			b.ended(first)
+			s := b.session(names[0])
+			b.wait("end of the circuit", func() bool { return r.Stats().Circuits == 0 || poll(b) })
+			before := r.Stats().Bytes
+			for i := range 100 {
+				if err := b.Send(s, [][]byte{fmt.Appendf(nil, "frame %d", i)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a.frames(names[1], 100)
+			if after := r.Stats().Bytes; after != before {
+				t.Errorf("the relay passed %d bytes on after the direct session was up", after-before)
+			}
+			if st := b.Status(a.ID()); strings.Contains(st.Addr, "p2p-circuit") || st.Session != s {
+				t.Errorf("status %+v", st)
+			}
+		})
+	}
+}
+
+// poll has a waiting test look again a moment later; it returns false.
+func poll(n *node) bool {
+	time.AfterFunc(20*time.Millisecond, n.cond.Broadcast)
+	return false
+}
+
+// spec N-5: a stranger gets no datagrams sent to where it says that it is.
+func TestNoPunchForStrangers(t *testing.T) {
+	r := startRelay(t, quic4)
+	b := start(t, "ben", Config{Relays: r.Addrs(), Listen: []string{quic4}})
+	a := start(t, "ana", Config{Relays: r.Addrs(), Listen: []string{quic4}}, "ben")
+	a.Want(b.ID(), b.through())
+	s := b.session("ana")
+	p, _ := peerOf(a.ID())
+	if err := b.punch.connect(b.ctx, p); err == nil {
+		t.Error("a direct connection to a stranger")
+	}
+	b.setClass(a.ID(), Friend)
+	b.ended(s)
+	again := b.session("ana")
+	if st := b.Status(a.ID()); again == s || strings.Contains(st.Addr, "p2p-circuit") {
+		t.Errorf("session %d, status %+v", again, st)
+	}
+}
+
+// spec N-3: a relay that is started again serves its clients again.
+func TestRelayRestarts(t *testing.T) {
+	r := startRelay(t, tcp4)
+	b := start(t, "ben", Config{Relays: r.Addrs()}, "ana")
+	a := start(t, "ana", Config{}, "ben")
+	a.Want(b.ID(), b.through())
+	s := a.session("ben")
+	addr, _, _ := strings.Cut(r.Addrs()[0], "/p2p/")
+	r.Close()
+	a.ended(s)
+	startRelay(t, addr)
+	if again := a.session("ben"); again <= s {
+		t.Fatalf("session %d after %d", again, s)
+	}
+}
+
+// spec N-4: what a client may have is bounded, whatever it asks for.
+func TestRelayBounds(t *testing.T) {
+	r := startRelay(t, tcp4)
+	b := start(t, "ben", Config{Relays: r.Addrs(), Strangers: 99, StrangersPerPrefix: 99})
+	addrs := b.through()
+	for i := range relayCircuits + 1 {
+		c := start(t, fmt.Sprintf("client %d", i), Config{}, "ben")
+		c.Want(b.ID(), addrs)
+		if i < relayCircuits {
+			c.session("ben")
+			continue
+		}
+		c.wait("a refusal", func() bool { return r.Stats().Refused > 0 || poll(c) })
+	}
+	if s := r.Stats(); s.Circuits != relayCircuits {
+		t.Errorf("%d circuits to one client, at most %d", s.Circuits, relayCircuits)
+	}
+}
+
+func TestRelayAddresses(t *testing.T) {
+	for _, bad := range []string{"", "nonsense", "/ip4/192.0.2.1/tcp/1", "/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X",
+		"/ip4/192.0.2.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X/p2p-circuit/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"} {
+		if CheckRelay(bad) == nil {
+			t.Errorf("%q is taken for a relay", bad)
+		}
+	}
+	if err := CheckRelay("/ip4/192.0.2.1/udp/1/quic-v1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"); err != nil {
+		t.Error(err)
+	}
+}
