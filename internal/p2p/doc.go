@@ -96,7 +96,7 @@
 // Over a QUIC connection the relay is also asked where it sees this host's socket: protocol
 // SeenProtocol, one frame with a multiaddr. With that, two friends whose session goes through
 // a relay get a direct connection (DCUtR, libp2p's hole punching): the side that was dialled
-// tries after a second, and again after pauses that double to ten minutes. Strangers are
+// tries after a second, and again after pauses of 40 seconds that double to ten minutes. Strangers are
 // told no address and no datagram is sent to where they say that they are.
 //
 // NewRelay runs a relay: see its constants for what a client may have.

@@ -15,10 +15,14 @@ import (
 )
 
 const (
-	// punchFirst and punchMost bound the pause between attempts at a direct connection with a
-	// friend that is reached through a relay: the first is soon, since both have just met; a
-	// router that lets nobody through will not learn it.
+	// punchFirst is when the first attempt at a direct connection with a friend begins that was
+	// reached through a relay: soon, since both have just met. Each is three attempts in one.
 	punchFirst = time.Second
+
+	// punchAgain and punchMost bound the pause before the next: longer than the 30 s for which a
+	// Linux router remembers a datagram that came too early and gives the answer another port;
+	// and a router that lets nobody through will not learn it.
+	punchAgain = 40 * time.Second
 	punchMost  = 10 * time.Minute
 
 	// punchAddrs is how many addresses of a friend are tried: its routers', and those of its
@@ -127,7 +131,7 @@ func (h *Host) direct(s *session) {
 			if s.class() == Friend && h.punch.connect(h.ctx, s.guest.peer) == nil {
 				h.useDirect(s.id, s.guest.peer)
 			}
-			pause = min(2*pause, punchMost)
+			pause = max(punchAgain, min(2*pause, punchMost))
 			timer.Reset(pause)
 		}
 	}()

@@ -224,6 +224,11 @@ func (h *Host) reserve(ctx context.Context, p peer.ID, r *relaying) error {
 			return relayError(err)
 		}
 		h.mu.Lock()
+		if r.err != nil { // friends may use the same relay
+			for _, w := range h.wants {
+				w.start()
+			}
+		}
 		r.served, r.seen, r.err = true, seen, nil
 		h.mu.Unlock()
 		h.changed()

@@ -15,6 +15,9 @@
 //	TestLiar…    a friend that lies over a real socket: altered invoices, one part twice,
 //	             two statements of one number, drops without leave, locks above the
 //	             limit, invented preimages, malformed frames
+//	TestBehind…  in network namespaces (root, iproute2, nftables; KULA_NEED_NETNS makes a
+//	             missing one a failure): two nodes behind routers, a relay that is killed in the
+//	             middle of a payment, a direct connection, an address that changes
 //
 // The liar is a small client in the tests. It speaks through package p2p with an identity of its
 // own, becomes a friend by an invitation link like anybody, and keeps its side of the

@@ -44,6 +44,10 @@ func TestMain(m *testing.M) {
 		attack(job)
 		return
 	}
+	if url := os.Getenv(fetchEnv); url != "" {
+		fetch(url)
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "kula-real-")
 		if err != nil {
