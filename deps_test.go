@@ -35,6 +35,7 @@ var layers = map[string]struct {
 
 	"internal/book":     {imports: []string{"kula/ident", "kula/money", "kula/node"}},
 	"internal/index":    {imports: []string{"kula/ident", "kula/internal/p2p", "kula/route", "kula/wire"}},
+	"internal/find":     {imports: []string{"github.com/anacrolix/", "github.com/miekg/dns", "golang.org/x/time/rate", "kula/ident", "kula/wire"}},
 	"internal/relay":    {imports: []string{"kula/ident", "kula/internal/p2p"}},
 	"internal/run":      {imports: []string{"kula/ident", "kula/internal/index", "kula/internal/p2p", "kula/node", "kula/wire"}},
 	"internal/api":      {imports: []string{"github.com/danielgtaylor/huma/v2/", "github.com/go-json-experiment/json/", "golang.org/x/net/", "kula/ident", "kula/internal/book", "kula/internal/index", "kula/internal/run", "kula/internal/store", "kula/money", "kula/node", "kula/pay", "kula/wire"}},
