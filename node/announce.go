@@ -136,7 +136,7 @@ func (n *Node) Class(id ident.ID) Class {
 	return ClassStranger
 }
 
-// Target is somebody to dial until a session is up.
+// Target is somebody to dial until a session is up, without Addresses where none is known.
 type Target struct {
 	ID        ident.ID
 	Addresses []string
@@ -146,7 +146,7 @@ type Target struct {
 func (n *Node) Dial() []Target {
 	var list []Target
 	for _, f := range n.order {
-		if f.tentative || n.blocked[f.id] || f.removed && f.idle() || f.turned != wire.CodeNone || len(f.addresses) == 0 {
+		if f.tentative || n.blocked[f.id] || f.removed && f.idle() || f.turned != wire.CodeNone {
 			continue
 		}
 		list = append(list, Target{f.id, append([]string{}, f.addresses...)})

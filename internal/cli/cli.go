@@ -22,7 +22,8 @@
 // # Settings
 //
 // A setting is looked up as flag, as KULA_NAME in the environment, in config.toml
-// in the home, in this order: name, listen, api, index, relay, passphrase-file. The home
+// in the home, in this order: name, listen, api, index, relay, find, passphrase-file. The
+// home
 // is --home, KULA_HOME, or kula in the XDG data directory.
 //
 // # Questions

@@ -28,6 +28,7 @@ type config struct {
 	Index      []string `toml:"index"`
 	Mirror     bool     `toml:"mirror"`
 	Relay      []string `toml:"relay"`
+	Find       []string `toml:"find"`
 	Passphrase string   `toml:"passphrase-file"`
 }
 
@@ -70,7 +71,7 @@ func (a *app) settings() (*config, error) {
 		return nil, wrong("%s: %v", path, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, wrong("%s: there is no setting %q; there are name, listen, api, index, mirror, relay, passphrase-file", path, unknown[0])
+		return nil, wrong("%s: there is no setting %q; there are name, listen, api, index, mirror, relay, find, passphrase-file", path, unknown[0])
 	}
 	a.config = c
 	return c, nil

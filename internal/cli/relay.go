@@ -35,7 +35,7 @@ type relayReady struct {
 
 func (a *app) relayServeCommand() *cobra.Command {
 	var listen []string
-	var metrics string
+	var metrics, pkarr string
 	c := a.command("serve", "Run a relay", cobra.NoArgs, func(ctx context.Context, _ []string) error {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
@@ -50,12 +50,15 @@ func (a *app) relayServeCommand() *cobra.Command {
 		if _, _, err := net.SplitHostPort(metrics); metrics != "" && err != nil {
 			return wrong("--metrics %s: write HOST:PORT, e.g. 127.0.0.1:9283", metrics)
 		}
+		if _, _, err := net.SplitHostPort(pkarr); pkarr != "" && err != nil {
+			return wrong("--pkarr %s: write HOST:PORT, e.g. 0.0.0.0:4284", pkarr)
+		}
 		key, err := a.serverKey(relayKeyFile)
 		if err != nil {
 			return err
 		}
 		return relay.Serve(ctx, relay.Options{
-			Seed: key.IdentitySeed(), Listen: listen, Metrics: metrics, Log: a.log(),
+			Seed: key.IdentitySeed(), Listen: listen, Metrics: metrics, Pkarr: pkarr, Log: a.log(),
 			Ready: func(id ident.ID, addrs []string) {
 				a.print(relayReady{id, addrs}, fmt.Sprintf("The relay is ready. Nodes use it with: kula up --relay %s", strings.Join(addrs, " --relay ")))
 				tellSystemd("READY=1")
@@ -66,5 +69,6 @@ func (a *app) relayServeCommand() *cobra.Command {
 		"It keeps nothing on disk but its key."
 	c.Flags().StringArrayVar(&listen, "listen", nil, "HOST:PORT to listen on, UDP and TCP (default "+relayListen+"); may be repeated")
 	c.Flags().StringVar(&metrics, "metrics", "", "HOST:PORT for the counters, at /metrics (default: nowhere)")
+	c.Flags().StringVar(&pkarr, "pkarr", "", "HOST:PORT for a Pkarr server, at which nodes publish their addresses (default: nowhere)")
 	return c
 }

@@ -17,6 +17,7 @@ import (
 
 	"kula/ident"
 	"kula/internal/api"
+	"kula/internal/find"
 	"kula/internal/index"
 	"kula/internal/run"
 	"kula/wire"
@@ -39,7 +40,7 @@ const (
 // upFlags are the flags of up.
 type upFlags struct {
 	listen, index       []string
-	relay               []string
+	relay, find         []string
 	api, passphraseFile string
 	mirror, verbose     bool
 }
@@ -64,6 +65,7 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().StringArrayVar(&f.index, "index", nil, "link of an index server; may be repeated")
 	c.Flags().BoolVar(&f.mirror, "mirror", false, "copy what the index servers know and search in the copy, so that none learns whom you pay")
 	c.Flags().StringArrayVar(&f.relay, "relay", nil, "multiaddress of a relay to be reached through; may be repeated")
+	c.Flags().StringArrayVar(&f.find, "find", nil, "where to publish my addresses under my key and look up others': dht, or the URL of a Pkarr server; may be repeated (default: nowhere)")
 	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with the passphrase of the key")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "log more")
 	return c
@@ -95,6 +97,12 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 			return wrong("--relay: %v", err)
 		}
 	}
+	places := settingList(f.find, "KULA_FIND", settings.Find, nil)
+	for _, p := range places {
+		if err := run.CheckFind(p); err != nil {
+			return wrong("--find: %v", err)
+		}
+	}
 	addr := setting(f.api, "KULA_API", settings.API, apiListen)
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return wrong("--api %s: write HOST:PORT, e.g. %s", addr, apiListen)
@@ -115,6 +123,13 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if err != nil {
 		return err
 	}
+	var finder *find.Finder
+	if len(places) > 0 {
+		if finder, err = find.Open(places); err != nil {
+			return wrong("--find: %v", err)
+		}
+		defer finder.Close()
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -122,7 +137,7 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Relays: relays, Log: log})
+	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Relays: relays, Finder: finder, Log: log})
 }
 
 // log writes what whoever runs a server should know, and nothing secret.

@@ -87,6 +87,9 @@ const (
 	// a success: a peer that accepts and hangs up is not dialled five times a second.
 	BackoffReset = 5 * time.Second
 
+	// maxHints bounds the addresses of a hint: as many as a node tells of itself.
+	maxHints = 16
+
 	// dialsAtOnce bounds rounds of dialling under way: a node that starts with
 	// 1,000 friends does not open all sockets at once.
 	dialsAtOnce = 16

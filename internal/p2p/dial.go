@@ -21,12 +21,13 @@ type want struct {
 	id     ident.ID
 	peer   peer.ID
 	addrs  []ma.Multiaddr
-	pause  time.Duration // before the next round, without the jitter
-	fresh  bool          // dial now, whatever the pause
-	failed int           // rounds since the last success
-	err    error         // of the last round
-	next   time.Time     // when the next round starts
-	wake   chan struct{} // 1 place: look again
+	hints  []ma.Multiaddr // Hint
+	pause  time.Duration  // before the next round, without the jitter
+	fresh  bool           // dial now, whatever the pause
+	failed int            // rounds since the last success
+	err    error          // of the last round
+	next   time.Time      // when the next round starts
+	wake   chan struct{}  // 1 place: look again
 	cancel context.CancelFunc
 }
 
@@ -76,6 +77,27 @@ func (h *Host) Want(id ident.ID, addrs []string) error {
 	}
 	w.addrs = list
 	return bad
+}
+
+// Hint has the host dial id, if it is wanted, at these addresses too, instead of those of the hint
+// before; at once if there is one that is new. Those that cannot be used are left out.
+func (h *Host) Hint(id ident.ID, addrs []string) {
+	p, err := peerOf(id)
+	if err != nil {
+		return
+	}
+	list, _ := parseAddrs(p, addrs)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := h.wants[id]
+	if w == nil {
+		return
+	}
+	known := slices.Concat(w.addrs, w.hints)
+	w.hints = list[:min(len(list), maxHints)]
+	if slices.ContainsFunc(w.hints, func(a ma.Multiaddr) bool { return !slices.ContainsFunc(known, a.Equal) }) {
+		w.start()
+	}
 }
 
 // Unwant stops dialling id. A live session stays.
@@ -170,7 +192,7 @@ func (h *Host) plan(w *want) (wait time.Duration, idle bool) {
 		w.next, w.fresh = time.Time{}, false
 		return 0, true
 	}
-	if len(w.addrs) == 0 {
+	if len(w.addrs)+len(w.hints) == 0 {
 		w.next = time.Time{}
 		return 0, true
 	}
@@ -201,7 +223,7 @@ func (h *Host) round(ctx context.Context, w *want) {
 		return
 	}
 	h.mu.Lock()
-	addrs := slices.Clone(w.addrs)
+	addrs := slices.Concat(w.addrs, w.hints)
 	h.mu.Unlock()
 	c, err := h.connect(ctx, w.peer, addrs)
 	if err == nil {

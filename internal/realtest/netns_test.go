@@ -291,7 +291,8 @@ func (n *inet) relayAt(room string, host int) (s *server, flags []string) {
 	n.t.Helper()
 	n.onStreet(room, host)
 	var ready struct{ Relay []string }
-	s = n.serve(room, "relay", &ready, "relay", "serve", "--listen", fmt.Sprintf("203.0.113.%d:4283", host), "--metrics", metricsAt)
+	s = n.serve(room, "relay", &ready, "relay", "serve", "--metrics", metricsAt,
+		"--listen", fmt.Sprintf("203.0.113.%d:4283", host), "--pkarr", fmt.Sprintf("203.0.113.%d:4284", host))
 	for _, a := range ready.Relay {
 		flags = append(flags, "--relay", a)
 	}
@@ -428,4 +429,29 @@ func TestBehindRouters(t *testing.T) {
 		t.Errorf("found again after %s", took)
 	}
 	ana.owes(ben, 82)
+}
+
+// A node gets another address while its friend, whom nobody can dial, has no way to hear of it but the key: it is
+// found under that at a Pkarr relay (N-10 to N-12), and a payment under way ends well.
+func TestFoundByKey(t *testing.T) {
+	n := newInet(t)
+	n.relayAt("s", 2)
+	n.onStreet("a", 30)
+	n.behind("rb", "b", 20)
+	place := []string{"up", "--verbose", "--find", "http://203.0.113.2:4284"}
+	ana, ben := n.serve("a", "ana", nil, place...), n.serve("b", "ben", nil, place...)
+	n.friends(ana, ben, 1_000_000)
+	ben.pay(ana, 5)
+
+	n.in("a", "ip", "addr", "add", "203.0.113.31/24", "dev", "wan")
+	n.in("a", "ip", "addr", "del", "203.0.113.30/24", "dev", "wan")
+	n.in("a", "ip", "addr", "replace", "203.0.113.31/24", "dev", "wan") // which may have gone with the first one
+	began := time.Now()
+	ben.pay(ana, 2)
+	took := time.Since(began)
+	t.Logf("paid %s after the address changed", took.Round(time.Millisecond))
+	if took > found {
+		t.Errorf("found again after %s, want at most %s", took, found)
+	}
+	ben.owes(ana, 7)
 }

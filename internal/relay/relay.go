@@ -19,7 +19,7 @@
 // # Counters
 //
 // Metrics serves them at /metrics in Prometheus' text format; no identity and no address is
-// in them.
+// in them. Pkarr serves a Pkarr relay beside it: see package find for what that keeps.
 package relay
 
 import (
@@ -34,7 +34,10 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"kula/ident"
+	"kula/internal/find"
 	"kula/internal/p2p"
 )
 
@@ -42,8 +45,10 @@ const (
 	// reportEvery is how often the counters are logged.
 	reportEvery = 10 * time.Minute
 
-	// metricsTimeout bounds one request for the counters, which are a few hundred bytes.
-	metricsTimeout = 5 * time.Second
+	// httpTimeout bounds one request over HTTP, which is a kilobyte; httpConns how many there are at
+	// once: at some 20 KiB each, 10 MiB.
+	httpTimeout = 5 * time.Second
+	httpConns   = 512
 )
 
 // Options are what a relay runs with. Seed and Listen are compulsory.
@@ -51,6 +56,7 @@ type Options struct {
 	Seed    [32]byte     // the identity's
 	Listen  []string     // HOST:PORT, for UDP and TCP
 	Metrics string       // HOST:PORT for /metrics; empty: nowhere
+	Pkarr   string       // HOST:PORT for a Pkarr relay (package find); empty: nowhere
 	Log     *slog.Logger // nil: nothing is logged
 	// Ready is called once, with the multiaddrs that nodes use.
 	Ready func(key ident.ID, addrs []string)
@@ -75,7 +81,19 @@ func Serve(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if o.Metrics != "" {
-		end, err := serveMetrics(o.Metrics, r)
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+			_, _ = w.Write([]byte(expose(r.Stats())))
+		})
+		end, err := serveHTTP("metrics", o.Metrics, mux)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	if o.Pkarr != "" {
+		end, err := serveHTTP("pkarr", o.Pkarr, find.NewRelay())
 		if err != nil {
 			return err
 		}
@@ -124,22 +142,20 @@ func ListenAddrs(s string) ([]string, error) {
 	}, nil
 }
 
-// serveMetrics answers /metrics until end is called.
-func serveMetrics(addr string, r *p2p.Relay) (end func(), err error) {
+// serveHTTP answers requests at addr until end is called.
+func serveHTTP(what, addr string, h http.Handler) (end func(), err error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = w.Write([]byte(expose(r.Stats())))
-	})
-	s := &http.Server{Handler: mux, ReadTimeout: metricsTimeout, WriteTimeout: metricsTimeout, MaxHeaderBytes: 8 << 10}
+	s := &http.Server{
+		Handler: h, ReadTimeout: httpTimeout, WriteTimeout: httpTimeout, IdleTimeout: httpTimeout, MaxHeaderBytes: 8 << 10,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo), // what clients do wrong is theirs
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = s.Serve(l)
+		_ = s.Serve(netutil.LimitListener(l, httpConns))
 	}()
 	return func() {
 		s.Close()

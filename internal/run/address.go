@@ -2,6 +2,7 @@ package run
 
 import (
 	"kula/ident"
+	"kula/internal/find"
 	"kula/internal/p2p"
 )
 
@@ -13,3 +14,6 @@ func CheckListen(addr string) error { return p2p.CheckListen(addr) }
 
 // CheckRelay says why an address cannot be that of a relay.
 func CheckRelay(addr string) error { return p2p.CheckRelay(addr) }
+
+// CheckFind says why an address is none to publish at and look up.
+func CheckFind(place string) error { return find.CheckPlace(place) }

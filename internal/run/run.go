@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kula/ident"
+	"kula/internal/find"
 	"kula/internal/index"
 	"kula/internal/p2p"
 	"kula/node"
@@ -73,6 +74,7 @@ type Options struct {
 	Index     []string     // kula:index links of the servers to use
 	Mirror    bool         // keep a copy of what they know and search in it, so that none learns whom is paid
 	Relays    []string     // multiaddrs of relays to be reached through
+	Finder    *find.Finder // where addresses are published and looked up; nil: nowhere
 	Restored  bool         // the identity was just restored from its phrase
 }
 
@@ -86,7 +88,8 @@ type Loop struct {
 	mirror *index.Mirror // nil: servers are asked
 	links  *links
 	stats  stats
-	addrs  []string // what friends are told; of open, then of links.keep
+	addrs  []string      // what friends are told; of open, then of links.keep
+	moved  chan struct{} // 1 place: addrs may have changed
 
 	own // of the loop's goroutine alone
 
@@ -131,7 +134,7 @@ func Start(opt Options) (*Loop, error) {
 		opt: opt, log: opt.Log, id: opt.Key.ID(),
 		own:   own{desk: newDesk(), places: map[uint64]int{}},
 		in:    make(chan input, queue),
-		leave: make(chan struct{}, 1), ended: make(chan struct{}),
+		moved: make(chan struct{}, 1), leave: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	l.life, l.seal = context.WithCancel(context.Background())
 	if l.log == nil {
@@ -156,6 +159,11 @@ func Start(opt Options) (*Loop, error) {
 	}
 	l.links.ready(l.host)
 	l.tasks.Go(l.links.keep)
+	if opt.Finder != nil {
+		l.tasks.Go(l.publishAddrs)
+		l.tasks.Go(l.links.seek)
+		l.spoke() // a node without addresses says so too: others need not look for old ones
+	}
 	go l.run()
 	return l, nil
 }
@@ -204,6 +212,7 @@ func (l *Loop) readdress() {
 	}})
 	if err == nil {
 		l.addrs = addrs
+		l.spoke()
 	}
 }
 
