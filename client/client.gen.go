@@ -441,6 +441,13 @@ type Proofs struct {
 	Proof  string    `json:"proof"`
 }
 
+// Proposal defines model for Proposal.
+type Proposal struct {
+	Ask      Amount `json:"ask"`
+	Currency string `json:"currency"`
+	Give     Amount `json:"give"`
+}
+
 // Quote defines model for Quote.
 type Quote struct {
 	Amount   Amount  `json:"amount"`
@@ -475,6 +482,38 @@ type Redemption struct {
 type Removal struct {
 	// WithDebt Also while something is owed or set aside; the proofs are kept.
 	WithDebt *bool `json:"withDebt,omitempty"`
+}
+
+// Request defines model for Request.
+type Request struct {
+	Expires int64 `json:"expires"`
+
+	// Key An identity's key: z-base-32 in answers, any spelling in requests.
+	Key     string     `json:"key"`
+	Lines   []Proposal `json:"lines"`
+	Mine    bool       `json:"mine"`
+	Name    string     `json:"name"`
+	Noted   *bool      `json:"noted,omitempty"`
+	Problem *string    `json:"problem,omitempty"`
+	Uri     *string    `json:"uri,omitempty"`
+}
+
+// RequestOrder defines model for RequestOrder.
+type RequestOrder struct {
+	// Expires Unix seconds; absent: in a week.
+	Expires *int64 `json:"expires,omitempty"`
+
+	// Key Whom to ask: any spelling.
+	Key   string           `json:"key"`
+	Lines []InvitationLine `json:"lines"`
+
+	// Name What I will call the friend.
+	Name *string `json:"name,omitempty"`
+}
+
+// Requests defines model for Requests.
+type Requests struct {
+	Requests []Request `json:"requests"`
 }
 
 // Settlement defines model for Settlement.
@@ -676,6 +715,9 @@ type QuoteJSONRequestBody = PaymentOrder
 
 // RedeemJSONRequestBody defines body for Redeem for application/json ContentType.
 type RedeemJSONRequestBody = Redemption
+
+// AddFriendJSONRequestBody defines body for AddFriend for application/json ContentType.
+type AddFriendJSONRequestBody = RequestOrder
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenOrder
@@ -1140,6 +1182,38 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/redemptions (the `Redeem` operationId).
 	Redeem(ctx context.Context, params *RedeemParams, body RedeemJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRequests Who asks to be a friend, and whom I asked
+	//
+	// Scope: read.
+	//
+	// Corresponds with GET /v1/requests (the `ListRequests` operationId).
+	ListRequests(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddFriendWithBody Ask whoever has a key to be a friend
+	//
+	// Scope: configure.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/requests (the `AddFriend` operationId).
+	AddFriendWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddFriend Ask whoever has a key to be a friend
+	//
+	// Scope: configure.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/requests (the `AddFriend` operationId).
+	AddFriend(ctx context.Context, body AddFriendJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Decline Forget what a key asked, and what I asked it
+	//
+	// Scope: configure.
+	//
+	// Corresponds with DELETE /v1/requests/{key} (the `Decline` operationId).
+	Decline(ctx context.Context, key string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTokens All tokens but the owner's, and what they have paid
 	//
@@ -2041,6 +2115,78 @@ func (c *Client) RedeemWithBody(ctx context.Context, params *RedeemParams, conte
 // Corresponds with POST /v1/redemptions (the `Redeem` operationId).
 func (c *Client) Redeem(ctx context.Context, params *RedeemParams, body RedeemJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRedeemRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRequests Who asks to be a friend, and whom I asked
+//
+// Scope: read.
+//
+// Corresponds with GET /v1/requests (the `ListRequests` operationId).
+func (c *Client) ListRequests(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRequestsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddFriendWithBody Ask whoever has a key to be a friend
+//
+// Scope: configure.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/requests (the `AddFriend` operationId).
+func (c *Client) AddFriendWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddFriendRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddFriend Ask whoever has a key to be a friend
+//
+// Scope: configure.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/requests (the `AddFriend` operationId).
+func (c *Client) AddFriend(ctx context.Context, body AddFriendJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddFriendRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Decline Forget what a key asked, and what I asked it
+//
+// Scope: configure.
+//
+// Corresponds with DELETE /v1/requests/{key} (the `Decline` operationId).
+func (c *Client) Decline(ctx context.Context, key string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeclineRequest(c.Server, key)
 	if err != nil {
 		return nil, err
 	}
@@ -3700,6 +3846,107 @@ func NewRedeemRequestWithBody(server string, params *RedeemParams, contentType s
 	return req, nil
 }
 
+// NewListRequestsRequest constructs an http.Request for the ListRequests method
+func NewListRequestsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/requests")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddFriendRequest calls the generic AddFriend builder with application/json body
+func NewAddFriendRequest(server string, body AddFriendJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddFriendRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddFriendRequestWithBody constructs an http.Request for the AddFriend method, with any body, and a specified content type
+func NewAddFriendRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/requests")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeclineRequest constructs an http.Request for the Decline method
+func NewDeclineRequest(server string, key string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "key", key, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/requests/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListTokensRequest constructs an http.Request for the ListTokens method
 func NewListTokensRequest(server string) (*http.Request, error) {
 	var err error
@@ -4281,6 +4528,42 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/redemptions (the `Redeem` operationId).
 	RedeemWithResponse(ctx context.Context, params *RedeemParams, body RedeemJSONRequestBody, reqEditors ...RequestEditorFn) (*RedeemResponse, error)
+
+	// ListRequestsWithResponse Who asks to be a friend, and whom I asked
+	//
+	// Scope: read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/requests (the `ListRequests` operationId).
+	ListRequestsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRequestsResponse, error)
+
+	// AddFriendWithBodyWithResponse Ask whoever has a key to be a friend
+	//
+	// Scope: configure.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/requests (the `AddFriend` operationId).
+	AddFriendWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddFriendResponse, error)
+
+	// AddFriendWithResponse Ask whoever has a key to be a friend
+	//
+	// Scope: configure.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/requests (the `AddFriend` operationId).
+	AddFriendWithResponse(ctx context.Context, body AddFriendJSONRequestBody, reqEditors ...RequestEditorFn) (*AddFriendResponse, error)
+
+	// DeclineWithResponse Forget what a key asked, and what I asked it
+	//
+	// Scope: configure.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/requests/{key} (the `Decline` operationId).
+	DeclineWithResponse(ctx context.Context, key string, reqEditors ...RequestEditorFn) (*DeclineResponse, error)
 
 	// ListTokensWithResponse All tokens but the owner's, and what they have paid
 	//
@@ -6067,6 +6350,143 @@ func (r RedeemResponse) ContentType() string {
 	return ""
 }
 
+type ListRequestsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Requests
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRequestsResponse) GetJSON200() *Requests {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListRequestsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRequestsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRequestsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRequestsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRequestsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddFriendResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Request
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AddFriendResponse) GetJSON200() *Request {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddFriendResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddFriendResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddFriendResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddFriendResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddFriendResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeclineResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeclineResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeclineResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeclineResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeclineResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeclineResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListTokensResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6933,6 +7353,66 @@ func (c *ClientWithResponses) RedeemWithResponse(ctx context.Context, params *Re
 		return nil, err
 	}
 	return ParseRedeemResponse(rsp)
+}
+
+// ListRequestsWithResponse Who asks to be a friend, and whom I asked
+//
+// Scope: read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/requests (the `ListRequests` operationId).
+func (c *ClientWithResponses) ListRequestsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRequestsResponse, error) {
+	rsp, err := c.ListRequests(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRequestsResponse(rsp)
+}
+
+// AddFriendWithBodyWithResponse Ask whoever has a key to be a friend
+//
+// Scope: configure.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/requests (the `AddFriend` operationId).
+func (c *ClientWithResponses) AddFriendWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddFriendResponse, error) {
+	rsp, err := c.AddFriendWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddFriendResponse(rsp)
+}
+
+// AddFriendWithResponse Ask whoever has a key to be a friend
+//
+// Scope: configure.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/requests (the `AddFriend` operationId).
+func (c *ClientWithResponses) AddFriendWithResponse(ctx context.Context, body AddFriendJSONRequestBody, reqEditors ...RequestEditorFn) (*AddFriendResponse, error) {
+	rsp, err := c.AddFriend(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddFriendResponse(rsp)
+}
+
+// DeclineWithResponse Forget what a key asked, and what I asked it
+//
+// Scope: configure.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/requests/{key} (the `Decline` operationId).
+func (c *ClientWithResponses) DeclineWithResponse(ctx context.Context, key string, reqEditors ...RequestEditorFn) (*DeclineResponse, error) {
+	rsp, err := c.Decline(ctx, key, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeclineResponse(rsp)
 }
 
 // ListTokensWithResponse All tokens but the owner's, and what they have paid
@@ -8193,6 +8673,101 @@ func ParseRedeemResponse(rsp *http.Response) (*RedeemResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListRequestsResponse parses an HTTP response from a ListRequestsWithResponse call
+func ParseListRequestsResponse(rsp *http.Response) (*ListRequestsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRequestsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Requests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddFriendResponse parses an HTTP response from a AddFriendWithResponse call
+func ParseAddFriendResponse(rsp *http.Response) (*AddFriendResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddFriendResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Request
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeclineResponse parses an HTTP response from a DeclineWithResponse call
+func ParseDeclineResponse(rsp *http.Response) (*DeclineResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeclineResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

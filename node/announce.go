@@ -142,7 +142,7 @@ type Target struct {
 	Addresses []string
 }
 
-// Dial lists whom to keep dialling: friends, hidden ones only while something is under way.
+// Dial lists whom to keep dialling: friends, hidden ones only while something is under way, and those whom I asked to be one.
 func (n *Node) Dial() []Target {
 	var list []Target
 	for _, f := range n.order {
@@ -150,6 +150,11 @@ func (n *Node) Dial() []Target {
 			continue
 		}
 		list = append(list, Target{f.id, append([]string{}, f.addresses...)})
+	}
+	for _, r := range n.allRequests() {
+		if r.Mine && r.again == 0 && n.friends[r.Key] == nil && !n.blocked[r.Key] {
+			list = append(list, Target{r.Key, []string{}})
+		}
 	}
 	return list
 }

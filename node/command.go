@@ -29,6 +29,10 @@ func (n *Node) command(id uint64, c Command) {
 		return
 	case *Invite:
 		value, err = n.invite(c)
+	case *AddFriend:
+		value, err = n.askFriend(c)
+	case *Decline:
+		err = n.decline(c)
 	case *Accept:
 		value, err = n.acceptInvitation(c)
 	case *Block:
@@ -279,6 +283,7 @@ func (n *Node) block(c *Block) (any, *Error) {
 	} else {
 		n.blocked[c.Key] = true
 		r.Value = []byte{1}
+		_ = n.decline(&Decline{Key: c.Key}) // it may have asked nothing
 	}
 	n.fx.Save = append(n.fx.Save, r)
 	n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})

@@ -135,6 +135,17 @@ type Accept struct {
 	Give []money.Value // limits that I give instead of those asked for
 }
 
+// AddFriend asks whoever has a key to be a friend: the invitation is brought to it. Reply: *RequestView.
+type AddFriend struct {
+	Key     ident.ID
+	Name    string // what I will call the friend, may be empty
+	Lines   []wire.Proposal
+	Expires int64 // unix seconds
+}
+
+// Decline forgets what a key asked me, and what I asked it. No reply value.
+type Decline struct{ Key ident.ID }
+
 // SetLimit changes what I let a friend owe. Reply: *FriendView.
 type SetLimit struct {
 	Friend string
@@ -221,6 +232,8 @@ type Configure struct {
 }
 
 func (*Invite) command()        {}
+func (*AddFriend) command()     {}
+func (*Decline) command()       {}
 func (*Accept) command()        {}
 func (*SetLimit) command()      {}
 func (*SetFee) command()        {}

@@ -24,17 +24,26 @@ type invitation struct {
 const maxInvitations = 1000
 
 func (n *Node) invite(c *Invite) (any, *Error) {
-	if len(n.invitations) >= maxInvitations {
-		return nil, refusal(wire.BadRequest, "%d invitations are open, at most %d", len(n.invitations), maxInvitations)
-	}
-	if c.Expires <= n.now/1000 {
-		return nil, refusal(wire.InvitationExpired, "the invitation would have expired already")
-	}
-	if err := n.mayCall(c.Name, nil); err != nil {
+	signed, _, err := n.newInvitation(c)
+	if err != nil {
 		return nil, err
 	}
+	return &InvitationView{URI: pay.InvitationLink(signed), Expires: c.Expires}, nil
+}
+
+// newInvitation makes an invitation and keeps it.
+func (n *Node) newInvitation(c *Invite) (none wire.Signed, _ *wire.Invitation, _ *Error) {
+	if len(n.invitations) >= maxInvitations {
+		return none, nil, refusal(wire.BadRequest, "%d invitations are open, at most %d", len(n.invitations), maxInvitations)
+	}
+	if c.Expires <= n.now/1000 {
+		return none, nil, refusal(wire.InvitationExpired, "the invitation would have expired already")
+	}
+	if err := n.mayCall(c.Name, nil); err != nil {
+		return none, nil, err
+	}
 	if c.Name != "" && n.uniqueName(c.Name, nil) != c.Name {
-		return nil, refusal(wire.NameTaken, "you call another friend %q already", c.Name)
+		return none, nil, refusal(wire.NameTaken, "you call another friend %q already", c.Name)
 	}
 	lines := slices.Clone(c.Lines)
 	slices.SortFunc(lines, func(a, b wire.Proposal) int {
@@ -45,12 +54,12 @@ func (n *Node) invite(c *Invite) (any, *Error) {
 	})
 	i := wire.Invitation{From: n.me, Name: n.cfg.Name, Token: n.draw16(), Expires: c.Expires, Addresses: n.cfg.Addresses, Lines: lines}
 	if err := wire.Check(&i); err != nil {
-		return nil, refusal(wire.BadRequest, "the invitation: %v", err)
+		return none, nil, refusal(wire.BadRequest, "the invitation: %v", err)
 	}
 	signed := wire.Sign(n.suite, wire.TagInvitation, &i)
 	n.invitations[i.Token] = &invitation{Token: i.Token, Name: c.Name, Expires: c.Expires, Lines: lines}
 	n.markInvitation(i.Token)
-	return &InvitationView{URI: pay.InvitationLink(signed), Expires: c.Expires}, nil
+	return signed, &i, nil
 }
 
 // acceptInvitation makes the inviter a friend; it is pending until the inviter was heard.
@@ -115,6 +124,9 @@ func (n *Node) acceptInvitation(c *Accept) (any, *Error) {
 	n.room(f)
 	n.markFriend(f)
 	n.markChannel(f)
+	if r := n.requestOf(i.From, false); r != nil {
+		n.dropRequest(r, false)
+	}
 	n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
 	n.hangup(f) // the next session's hello brings the token
 	n.tellFriend(f)
@@ -139,7 +151,7 @@ func (n *Node) redeemInvitation(id ident.ID, h *wire.Hello) (*friend, *Error) {
 	}
 	v := n.invitations[[16]byte(h.Token)]
 	switch {
-	case v == nil:
+	case v == nil, !n.meantFor(v.Token, id):
 		return nil, refusal(wire.NotFound, "no such invitation: it was used, or has expired")
 	case len(v.UsedBy) > 0:
 		return nil, refusal(wire.InvitationUsed, "this invitation was used already; ask for a new one")
@@ -176,6 +188,9 @@ func (n *Node) grant(f *friend, v *invitation) {
 	n.signTerms(f, lines, false)
 	n.room(f)
 	v.UsedBy = f.id[:]
+	if r := n.requests[v.Token]; r != nil {
+		n.dropRequest(r, false)
+	}
 	n.markInvitation(v.Token)
 	n.markFriend(f)
 	n.markChannel(f)

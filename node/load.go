@@ -23,7 +23,7 @@ func Load(suite ident.Suite, cfg Config, records iter.Seq2[Record, error]) (*Nod
 		}
 		byKind[r.Kind] = append(byKind[r.Kind], r)
 	}
-	for _, kind := range []string{kindSelf, kindFriend, kindChannel, kindInvoice, kindPayment, kindOut, kindIn, kindInvitation, kindBlock} {
+	for _, kind := range []string{kindSelf, kindFriend, kindChannel, kindInvoice, kindPayment, kindOut, kindIn, kindInvitation, kindRequest, kindBlock} {
 		list := byKind[kind]
 		slices.SortFunc(list, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
 		for _, r := range list {
@@ -68,6 +68,12 @@ func (n *Node) load(r Record) error {
 			return err
 		}
 		n.invitations[v.Token] = v
+	case kindRequest:
+		r, err := loadRequest(r.Value)
+		if err != nil {
+			return err
+		}
+		n.requests[r.invitation.Token] = r
 	case kindBlock:
 		id, err := ident.ParseID(r.Key)
 		if err != nil {

@@ -37,6 +37,7 @@ type Node struct {
 	payments    map[wire.PaymentID]*payment
 	invoices    map[wire.InvoiceID]*invoice
 	invitations map[[16]byte]*invitation
+	requests    map[[16]byte]*request // by the token of the invitation
 	parts       map[wire.PartID]place // open incoming locks
 	collecting  map[claimKey]*collection
 	boxes       boxes
@@ -85,7 +86,7 @@ func New(suite ident.Suite, cfg Config) *Node {
 		suite: &verified{Suite: suite, good: map[check]bool{}}, me: suite.ID(), cfg: cfg,
 		friends: map[ident.ID]*friend{}, guests: map[ident.ID]uint64{}, blocked: map[ident.ID]bool{},
 		payments: map[wire.PaymentID]*payment{}, invoices: map[wire.InvoiceID]*invoice{},
-		invitations: map[[16]byte]*invitation{}, parts: map[wire.PartID]place{}, collecting: map[claimKey]*collection{},
+		invitations: map[[16]byte]*invitation{}, requests: map[[16]byte]*request{}, parts: map[wire.PartID]place{}, collecting: map[claimKey]*collection{},
 		keys:    map[string]ident.ID{},
 		boxes:   boxes{to: map[ident.ID]*boxTo{}, from: map[ident.BoxKey]pay.Sealed{}},
 		queries: map[uint64]func(*Answered){}, pairs: map[ident.ID]ident.SharedKey{}, dirty: map[recordKey]bool{},

@@ -296,6 +296,7 @@ func (n *Node) timers() {
 			n.markInvitation(token)
 		}
 	}
+	n.endRequests()
 	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
 		if p := n.payments[id]; p.catching && n.now >= p.giveUp {
 			p.catching = false

@@ -23,6 +23,7 @@ const (
 	kindPayment    = "payment"
 	kindInvoice    = "invoice"
 	kindInvitation = "invitation"
+	kindRequest    = "request"
 	kindBlock      = "block"
 
 	// KindPaymentDone and KindInvoiceDone hold what has ended: found by id, never loaded.
@@ -35,7 +36,7 @@ const (
 )
 
 // Kinds are the kinds that Load wants to see.
-var Kinds = []string{kindSelf, kindFriend, kindChannel, kindIn, kindOut, kindPayment, kindInvoice, kindInvitation, kindBlock}
+var Kinds = []string{kindSelf, kindFriend, kindChannel, kindIn, kindOut, kindPayment, kindInvoice, kindInvitation, kindRequest, kindBlock}
 
 type recordKey struct {
 	kind   string
@@ -176,6 +177,10 @@ func (n *Node) saved(k recordKey) any {
 	case kindInvitation:
 		if v := n.invitations[k.id]; v != nil {
 			return v
+		}
+	case kindRequest:
+		if r := n.requests[k.id]; r != nil {
+			return &r.savedRequest
 		}
 	}
 	return nil

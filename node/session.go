@@ -18,6 +18,9 @@ func (n *Node) connected(e Connected) {
 	f := n.friends[e.Peer]
 	if f == nil {
 		n.guests[e.Peer] = e.Session // a stranger speaks first
+		if r := n.requestOf(e.Peer, true); r != nil && r.again == 0 {
+			n.fx.Send = append(n.fx.Send, Out{Session(e), &wire.Befriend{Invitation: r.Signed}})
+		}
 		return
 	}
 	if f.session != nil && f.session.number > e.Session {
@@ -77,6 +80,10 @@ func (n *Node) received(e Received) {
 		return
 	}
 	if !f.session.heard {
+		if b, ok := e.Message.(*wire.Befriend); ok { // it does not know any more that I am its friend
+			n.requested(e, b)
+			return
+		}
 		if r, ok := e.Message.(*wire.Refused); ok && f.pending {
 			n.turnedDown(f, r)
 			return
@@ -119,7 +126,15 @@ func (n *Node) message(f *friend, m wire.Message) {
 
 // guest handles the first word of a stranger: it brings an invitation's token, or claims to hold my promise.
 func (n *Node) guest(e Received) {
+	if b, ok := e.Message.(*wire.Befriend); ok {
+		n.requested(e, b)
+		return
+	}
 	h, ok := e.Message.(*wire.Hello)
+	if r := n.requestOf(e.Peer, true); r != nil && !ok {
+		n.replied(e, r)
+		return
+	}
 	delete(n.guests, e.Peer)
 	if !ok {
 		n.fx.Hangup = append(n.fx.Hangup, Session{e.Peer, e.Session})
@@ -229,7 +244,7 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 	s.heard, s.name, s.batch, f.missing = true, h.Name, n.batches, false
 	s.floor = credit.Floor{After: h.Mine, Terms: s.hello}
 	n.learn(f, h)
-	if v := n.invitations[token16(h.Token)]; v != nil && len(v.UsedBy) == 0 && n.now/1000 < v.Expires {
+	if v := n.invitations[token16(h.Token)]; v != nil && len(v.UsedBy) == 0 && n.now/1000 < v.Expires && n.meantFor(v.Token, f.id) {
 		n.grant(f, v) // friends already, or once: the invitation renews it
 	}
 	if !h.Terms.None() {

@@ -59,6 +59,29 @@ type InvitationView struct {
 	Expires int64  `json:"expires"` // unix seconds
 }
 
+// RequestView is an invitation that goes to a key without a link.
+type RequestView struct {
+	Key     ident.ID       `json:"key"`  // the other side
+	Name    string         `json:"name"` // what it calls itself, or what I will call it
+	Mine    bool           `json:"mine"` // I asked
+	Lines   []ProposalView `json:"lines"`
+	Expires int64          `json:"expires"`           // unix seconds
+	URI     string         `json:"uri,omitempty"`     // not mine: the invitation, to accept it
+	Noted   bool           `json:"noted,omitempty"`   // mine: it waits for the other user
+	Problem string         `json:"problem,omitempty"` // mine: why the other node does not take it
+}
+
+// ProposalView is one currency of an invitation, as who made it sees it.
+type ProposalView struct {
+	Currency money.Currency `json:"currency"`
+	Give     money.Value    `json:"give"` // the other may owe who made it
+	Ask      money.Value    `json:"ask"`  // who made it asks to owe the other
+}
+
+func proposalView(p wire.Proposal) ProposalView {
+	return ProposalView{p.Currency, money.Value{Amount: p.Give, Currency: p.Currency}, money.Value{Amount: p.Ask, Currency: p.Currency}}
+}
+
 // InvoiceView is an invoice of mine.
 type InvoiceView struct {
 	ID      string      `json:"id"`

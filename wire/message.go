@@ -25,6 +25,8 @@ const (
 	KindKeep        Kind = 10
 	KindAgree       Kind = 11
 	KindMoved       Kind = 12
+	KindBefriend    Kind = 13
+	KindNoted       Kind = 14
 )
 
 // Message is what two friends say to each other in a session.
@@ -132,6 +134,17 @@ type Moved struct {
 	Addresses []string
 }
 
+// Befriend brings a stranger an invitation of the sender, as the first word of a session.
+type Befriend struct {
+	_          struct{} `cbor:",toarray"`
+	Invitation Signed
+}
+
+// Noted answers it: the invitation waits for the user.
+type Noted struct {
+	_ struct{} `cbor:",toarray"`
+}
+
 func (*Hello) Kind() Kind       { return KindHello }
 func (*Ask) Kind() Kind         { return KindAsk }
 func (*Snapshot) Kind() Kind    { return KindSnapshot }
@@ -144,6 +157,8 @@ func (*Refused) Kind() Kind     { return KindRefused }
 func (*Keep) Kind() Kind        { return KindKeep }
 func (*Agree) Kind() Kind       { return KindAgree }
 func (*Moved) Kind() Kind       { return KindMoved }
+func (*Befriend) Kind() Kind    { return KindBefriend }
+func (*Noted) Kind() Kind       { return KindNoted }
 
 // Encode gives a message its bytes.
 func Encode(m Message) []byte { return cbor.Append([]byte{byte(m.Kind())}, m) }
@@ -189,6 +204,10 @@ func blank(k Kind) Message {
 		return new(Agree)
 	case KindMoved:
 		return new(Moved)
+	case KindBefriend:
+		return new(Befriend)
+	case KindNoted:
+		return new(Noted)
 	}
 	return nil
 }
@@ -253,7 +272,9 @@ func (o *Onward) check() error      { return checkNote(o.Note) }
 func (r *Refused) check() error     { return checkText("text", r.Text, MaxText) }
 func (a *Agree) check() error       { return a.Snapshot.check() }
 
-func (m *Moved) check() error { return checkAddresses(m.Addresses) }
+func (*Befriend) check() error { return nil }
+func (*Noted) check() error    { return nil }
+func (m *Moved) check() error  { return checkAddresses(m.Addresses) }
 
 func (k *Keep) check() error {
 	if len(k.Blob) > MaxKept {

@@ -183,6 +183,8 @@ func messages() []Message {
 		&Keep{Number: 1_700_000_000_000, Blob: []byte("sealed")},
 		&Agree{Snapshot: snapshot},
 		&Moved{Addresses: []string{"/ip4/192.0.2.1/tcp/4281"}},
+		&Befriend{Invitation: Signed{Body: []byte{1, 2, 3}, Sig: ident.Signature{9}}},
+		&Noted{},
 	}
 }
 

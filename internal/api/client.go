@@ -258,6 +258,30 @@ func (c *Client) Invite(ctx context.Context, name string, lines []Line, expires 
 	return posted[node.InvitationView](c, ctx, "/v1/invitations", "", body)
 }
 
+// AddFriend asks whoever has a key to be a friend; expires is in unix seconds, 0 for the node's own choice.
+func (c *Client) AddFriend(ctx context.Context, key ident.ID, name string, lines []Line, expires int64) (*node.RequestView, error) {
+	body := map[string]any{"key": key, "lines": lines}
+	if name != "" {
+		body["name"] = name
+	}
+	if expires != 0 {
+		body["expires"] = expires
+	}
+	return posted[node.RequestView](c, ctx, "/v1/requests", "", body)
+}
+
+// Requests lists who asks to be a friend, and whom I asked.
+func (c *Client) Requests(ctx context.Context) ([]node.RequestView, error) {
+	var list Requests
+	err := c.get(ctx, "/v1/requests", nil, &list)
+	return list.Requests, err
+}
+
+// Decline forgets what a key asked, and what I asked it.
+func (c *Client) Decline(ctx context.Context, key ident.ID) error {
+	return c.do(ctx, http.MethodDelete, at("/v1/requests", key.String()), nil, "", nil, nil)
+}
+
 // Accept takes an invitation; give replaces the limits it asks for.
 func (c *Client) Accept(ctx context.Context, uri, name string, give []money.Value) (*node.FriendView, error) {
 	body := map[string]any{"uri": uri}

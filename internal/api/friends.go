@@ -18,6 +18,10 @@ import (
 // invitationLife is how long an invitation can be accepted unless it says otherwise.
 const invitationLife = 24 * time.Hour
 
+// requestLife is how long somebody may take to answer unless it is said otherwise: as long as its node keeps a
+// stranger's request.
+const requestLife = 7 * 24 * time.Hour
+
 // FriendRef names a friend in a path.
 type FriendRef struct {
 	Ref string `path:"ref" doc:"A friend's name, its key in any spelling, or 8 or more characters its key begins with."`
@@ -42,6 +46,13 @@ type (
 		URI  string        `json:"uri" example:"kula:friend?d=…"`
 		Name string        `json:"name,omitempty" doc:"What I will call the friend; absent: its own name."`
 		Give []money.Value `json:"give,omitempty" maxItems:"32" doc:"Limits that I give instead of those asked for."`
+	}
+	requestOrder struct {
+		_       struct{}         `json:"-" additionalProperties:"false"`
+		Key     ident.ID         `json:"key" doc:"Whom to ask: any spelling."`
+		Name    string           `json:"name,omitempty" doc:"What I will call the friend."`
+		Lines   []invitationLine `json:"lines" minItems:"1" maxItems:"32"`
+		Expires int64            `json:"expires,omitempty" doc:"Unix seconds; absent: in a week."`
 	}
 	addressOrder struct {
 		_       struct{} `json:"-" additionalProperties:"false"`
@@ -88,6 +99,11 @@ func (s *Server) registerFriends(a huma.API) {
 	add(a, mayRead, op("getProof", "GET", "/v1/proofs/{ref}", "What a friend's debt can be proved with"), s.proof)
 	add(a, mayChange, op("invite", "POST", "/v1/invitations", "Make an invitation"), s.invite)
 	add(a, mayChange, op("acceptInvitation", "POST", "/v1/friends", "Accept an invitation"), s.accept)
+	add(a, mayRead, op("listRequests", "GET", "/v1/requests", "Who asks to be a friend, and whom I asked"), s.requests)
+	add(a, mayChange, op("addFriend", "POST", "/v1/requests", "Ask whoever has a key to be a friend"), s.addFriend)
+	decline := op("decline", "DELETE", "/v1/requests/{key}", "Forget what a key asked, and what I asked it")
+	decline.DefaultStatus = http.StatusNoContent
+	add(a, mayChange, decline, s.decline)
 	add(a, mayChange, op("addAddress", "POST", "/v1/friends/{ref}/addresses", "Tell where a friend, or a key that knows this node, can be reached"), s.find)
 	add(a, mayChange, op("setLimit", "PUT", "/v1/friends/{ref}/limit", "Change what I let a friend owe"), s.setLimit)
 	add(a, mayChange, op("setFee", "PUT", "/v1/friends/{ref}/fee", "Change what I charge a friend for carrying its payments"), s.setFee)
@@ -205,17 +221,63 @@ func (s *Server) invite(ctx context.Context, in *struct{ Body invitationOrder })
 	if c.Expires == 0 {
 		c.Expires = time.Now().Add(invitationLife).Unix()
 	}
-	for _, l := range in.Body.Lines {
-		if l.Give.Currency != l.Currency || l.Ask.Currency != l.Currency {
-			return nil, problem(http.StatusUnprocessableEntity, wire.WrongCurrency, "a line of %s gives %s and asks for %s; one line is one currency", l.Currency, l.Give, l.Ask)
-		}
-		c.Lines = append(c.Lines, wire.Proposal{Currency: l.Currency, Give: l.Give.Amount, Ask: l.Ask.Amount})
+	var err error
+	if c.Lines, err = proposals(in.Body.Lines); err != nil {
+		return nil, err
 	}
 	v, err := s.loop.Do(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	return answerWith(v.(*node.InvitationView)), nil
+}
+
+// proposals are the lines of an invitation.
+func proposals(lines []invitationLine) (list []wire.Proposal, err error) {
+	for _, l := range lines {
+		if l.Give.Currency != l.Currency || l.Ask.Currency != l.Currency {
+			return nil, problem(http.StatusUnprocessableEntity, wire.WrongCurrency, "a line of %s gives %s and asks for %s; one line is one currency", l.Currency, l.Give, l.Ask)
+		}
+		list = append(list, wire.Proposal{Currency: l.Currency, Give: l.Give.Amount, Ask: l.Ask.Amount})
+	}
+	return list, nil
+}
+
+// Requests is the answer of GET /v1/requests.
+type Requests struct {
+	Requests []node.RequestView `json:"requests"`
+}
+
+func (s *Server) requests(ctx context.Context, _ *none) (*body[Requests], error) {
+	var r Requests
+	err := s.loop.View(ctx, func(n *node.Node) { r.Requests = n.Requests() })
+	return answerWith(r), err
+}
+
+func (s *Server) addFriend(ctx context.Context, in *struct{ Body requestOrder }) (*body[*node.RequestView], error) {
+	if !s.loop.Finds() {
+		return nil, problem(http.StatusConflict, wire.NotFound, "this node looks nobody up. Say where with: kula up --find dht, or a friend's link with: kula friend accept LINK")
+	}
+	c := &node.AddFriend{Key: in.Body.Key, Name: in.Body.Name, Expires: in.Body.Expires}
+	if c.Expires == 0 {
+		c.Expires = time.Now().Add(requestLife).Unix()
+	}
+	var err error
+	if c.Lines, err = proposals(in.Body.Lines); err != nil {
+		return nil, err
+	}
+	v, err := s.loop.Do(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(v.(*node.RequestView)), nil
+}
+
+func (s *Server) decline(ctx context.Context, in *struct {
+	Key ident.ID `path:"key"`
+}) (*struct{}, error) {
+	_, err := s.loop.Do(ctx, &node.Decline{Key: in.Key})
+	return nil, err
 }
 
 func (s *Server) accept(ctx context.Context, in *struct{ Body acceptance }) (*body[*node.FriendView], error) {

@@ -12,7 +12,7 @@ import (
 
 func (a *app) friendCommand() *cobra.Command {
 	return a.group("friend", "People you give credit to and get it from",
-		a.friendInviteCommand(), a.friendAcceptCommand(), a.friendListCommand(), a.friendShowCommand(),
+		a.friendInviteCommand(), a.friendAddCommand(), a.friendAcceptCommand(), a.friendDeclineCommand(), a.friendListCommand(), a.friendShowCommand(),
 		a.friendLimitCommand(), a.friendFeeCommand(), a.friendSettleCommand(), a.friendAgreeCommand(),
 		a.friendCloseCommand(), a.friendRemoveCommand(), a.friendBlockCommand(), a.friendFindCommand(),
 	)
@@ -20,7 +20,8 @@ func (a *app) friendCommand() *cobra.Command {
 
 // friends of the list object.
 type friendsView struct {
-	Friends []node.FriendView `json:"friends"`
+	Friends  []node.FriendView  `json:"friends"`
+	Requests []node.RequestView `json:"requests"` // who asks to be one, and whom I asked
 }
 
 func (a *app) friendListCommand() *cobra.Command {
@@ -33,15 +34,22 @@ func (a *app) friendListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		requests, err := c.Requests(ctx)
+		if err != nil {
+			return err
+		}
 		var b strings.Builder
 		for i := range friends {
 			b.WriteString(friendWords(&friends[i], false))
 		}
 		if len(friends) == 0 {
-			b.WriteString("No friends yet. Invite one with: kula friend invite NAME --currency EUR/2")
+			b.WriteString("No friends yet. Invite one with: kula friend invite NAME --currency EUR/2\n")
 			friends = []node.FriendView{}
 		}
-		a.print(friendsView{friends}, b.String())
+		for i := range requests {
+			b.WriteString(requestWords(&requests[i]))
+		}
+		a.print(friendsView{friends, requests}, b.String())
 		return nil
 	})
 }

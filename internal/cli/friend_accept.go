@@ -31,14 +31,14 @@ func (a *app) friendAcceptCommand() *cobra.Command {
 	var give []string
 	var minor bool
 	var wait duration
-	c := a.command("accept LINK", "Become a friend of whoever made the link", cobra.ExactArgs(1),
+	c := a.command("accept LINK|KEY", "Become a friend of whoever made the link, or asked you", cobra.ExactArgs(1),
 		func(ctx context.Context, args []string) error {
 			if err := checkName(name); err != nil {
 				return err
 			}
 			return a.friendAccept(ctx, args[0], name, give, minor, time.Duration(wait))
 		})
-	c.Long = "Accepts an invitation. --give sets what the friend may owe you, instead of what the invitation asks for.\n" +
+	c.Long = "Accepts an invitation, or what somebody asked by your key (kula friend list). --give sets what the friend may owe you, instead of what the invitation asks for.\n" +
 		"If the friend is away, it comes about when both of you are online (exit 3)."
 	c.Flags().StringVar(&name, "name", "", "what I will call the friend (default: its own name)")
 	c.Flags().StringArrayVar(&give, "give", nil, "what the friend may owe me, instead of what it asks for")
@@ -48,6 +48,15 @@ func (a *app) friendAcceptCommand() *cobra.Command {
 }
 
 func (a *app) friendAccept(ctx context.Context, link, name string, give []string, minor bool, wait time.Duration) error {
+	if key, err := ident.ParseID(link); err == nil {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		if link, err = requestLink(ctx, c, key); err != nil {
+			return err
+		}
+	}
 	offer, err := parseInvitation(link)
 	if err != nil {
 		return err

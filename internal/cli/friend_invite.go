@@ -43,12 +43,17 @@ func (a *app) friendInviteCommand() *cobra.Command {
 	c.Long = "Makes an invitation link, also as a QR code, that works once. NAME is what you will call the friend.\n" +
 		"--give is what the friend may owe you, --ask what you ask to owe the friend at most;\n" +
 		fmt.Sprintf("where one is left out it is %d units. For several currencies repeat the flags.", proposedUnits)
+	f.register(c, "how long the link is good")
+	return c
+}
+
+// register gives c the flags.
+func (f *inviteFlags) register(c *cobra.Command, expires string) {
 	c.Flags().StringArrayVar(&f.currencies, "currency", nil, "currency, e.g. EUR/2")
 	c.Flags().StringArrayVar(&f.give, "give", nil, "what the friend may owe me")
 	c.Flags().StringArrayVar(&f.ask, "ask", nil, "what I ask to owe the friend at most")
-	c.Flags().Var(&f.expires, "expires", "how long the link is good")
+	c.Flags().Var(&f.expires, "expires", expires)
 	minorFlag(c, &f.minor)
-	return c
 }
 
 func (a *app) friendInvite(ctx context.Context, name string, f *inviteFlags) error {

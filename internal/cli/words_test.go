@@ -88,7 +88,7 @@ func TestHelpIsInPlainWords(t *testing.T) {
 func TestCommands(t *testing.T) { // design §10, the lines of letter A
 	want := strings.Fields(`ask
 		backup backup-create backup-restore balance book book-export book-list book-verify demo
-		friend friend-accept friend-agree friend-block friend-close friend-fee friend-find friend-invite friend-limit friend-list
+		friend friend-accept friend-add friend-agree friend-block friend-close friend-decline friend-fee friend-find friend-invite friend-limit friend-list
 		friend-remove friend-settle friend-show fsck help id index index-query index-serve init
 		invoice invoice-cancel invoice-create invoice-list invoice-redeem invoice-show man pay
 		payment payment-cancel payment-list payment-release payment-show payment-wait

@@ -455,3 +455,31 @@ func TestFoundByKey(t *testing.T) {
 	}
 	ben.owes(ana, 7)
 }
+
+// Two nodes behind routers become friends by nothing but a key (N-20, N-21), and pay.
+func TestFriendsByKey(t *testing.T) {
+	n := newInet(t)
+	_, flags := n.relayAt("s", 2)
+	n.behind("ra", "a", 10)
+	n.behind("rb", "b", 20)
+	up := append([]string{"up", "--verbose", "--find", "http://203.0.113.2:4284"}, flags...)
+	ana, ben := n.serve("a", "ana", nil, up...), n.serve("b", "ben", nil, up...)
+	var a, b struct{ Key string }
+	ana.must(&a, "id")
+	ben.must(&b, "id")
+	ana.must(nil, "friend", "add", b.Key, "--name", "ben", "--give", typed(100), "--ask", typed(100))
+	var list struct{ Requests []node.RequestView }
+	for began := time.Now(); len(list.Requests) == 0; pause(nil, 50*time.Millisecond) {
+		ben.must(&list, "friend", "list")
+		if time.Since(began) > found {
+			t.Fatalf("ben does not see who asks within %s", found)
+		}
+	}
+	if r := list.Requests[0]; r.Mine || r.Name != "ana" || r.Key.String() != a.Key || len(r.Lines) != 1 || r.Lines[0].Give.Amount != 100 {
+		t.Fatalf("ben sees %+v", r)
+	}
+	ben.must(nil, "friend", "accept", a.Key, "--wait", found.String())
+	ana.eventually("ben", "ready", found, func(v *node.FriendView) bool { return v.State == node.Opened && v.Ready })
+	ana.pay(ben, 9)
+	ben.owes(ana, -9)
+}

@@ -29,7 +29,7 @@ type links struct {
 
 // target is what keep has told the host about an identity.
 type target struct {
-	addrs []string
+	addrs []string // nil: not dialled; empty: only where a look-up says
 	class p2p.Class
 }
 
@@ -186,7 +186,7 @@ func (k *links) update(told map[ident.ID]target) map[ident.ID]target {
 		if old, ok := told[id]; !ok || old.class != t.class {
 			doubt = append(doubt, id)
 		}
-		if t.addrs != nil && !slices.Equal(told[id].addrs, t.addrs) {
+		if old := told[id].addrs; t.addrs != nil && (old == nil || !slices.Equal(old, t.addrs)) {
 			if err := k.host.Want(id, t.addrs); err != nil {
 				k.loop.log.Info("an address cannot be dialled", "peer", id.Short(), "error", err)
 			}

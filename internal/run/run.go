@@ -228,6 +228,9 @@ func (l *Loop) Host() *p2p.Host { return l.host }
 // Index is the client of the configured index servers.
 func (l *Loop) Index() *index.Client { return l.index }
 
+// Finds says whether the node can find others by their keys.
+func (l *Loop) Finds() bool { return l.opt.Finder != nil }
+
 // Done is closed when the loop has ended, by Close or by itself.
 func (l *Loop) Done() <-chan struct{} { return l.ended }
 
