@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kula/ident"
+	"kula/internal/find"
 	"kula/internal/index"
 	"kula/money"
 	"kula/node"
@@ -44,7 +45,7 @@ type indexReady struct {
 }
 
 func (a *app) indexServeCommand() *cobra.Command {
-	var listen, peers []string
+	var listen, announce, peers []string
 	c := a.command("serve", "Run an index server", cobra.NoArgs, func(ctx context.Context, _ []string) error {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
@@ -68,16 +69,25 @@ func (a *app) indexServeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		announced, end, err := a.announcer(ctx, find.Index, announce)
+		if err != nil {
+			return err
+		}
+		defer end()
 		return index.Serve(ctx, index.Options{
 			Seed: key.IdentitySeed(), Listen: listen, Log: a.log(), Dir: dir, Peers: links,
 			Ready: func(uri string) {
 				a.print(indexReady{key.ID(), uri}, fmt.Sprintf("The index server is ready. Nodes use it with: kula up --index '%s'", uri))
+				if link, err := index.ParseURI(uri); err == nil {
+					announced(link.Addrs)
+				}
 				tellSystemd("READY=1")
 			},
 		})
 	})
 	c.Long = "Runs a server that knows, from what nodes announce, through whom anyone can be paid. It keeps its key and what nodes announced.\n" +
 		"Servers that name each other with --peer share what they know."
+	announceFlag(c, &announce)
 	c.Flags().StringArrayVar(&listen, "listen", nil, "HOST:PORT to listen on (default "+indexListen+"); may be repeated")
 	c.Flags().StringArrayVar(&peers, "peer", nil, "link of an index server to share announcements with, which must name this one too; may be repeated")
 	return c

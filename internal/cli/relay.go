@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kula/ident"
+	"kula/internal/find"
 	"kula/internal/relay"
 )
 
@@ -34,7 +35,7 @@ type relayReady struct {
 }
 
 func (a *app) relayServeCommand() *cobra.Command {
-	var listen []string
+	var listen, announce []string
 	var metrics, pkarr string
 	c := a.command("serve", "Run a relay", cobra.NoArgs, func(ctx context.Context, _ []string) error {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -57,10 +58,16 @@ func (a *app) relayServeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		announced, end, err := a.announcer(ctx, find.RelayKind, announce)
+		if err != nil {
+			return err
+		}
+		defer end()
 		return relay.Serve(ctx, relay.Options{
 			Seed: key.IdentitySeed(), Listen: listen, Metrics: metrics, Pkarr: pkarr, Log: a.log(),
 			Ready: func(id ident.ID, addrs []string) {
 				a.print(relayReady{id, addrs}, fmt.Sprintf("The relay is ready. Nodes use it with: kula up --relay %s", strings.Join(addrs, " --relay ")))
+				announced(addrs)
 				tellSystemd("READY=1")
 			},
 		})
@@ -68,6 +75,7 @@ func (a *app) relayServeCommand() *cobra.Command {
 	c.Long = "Runs a server that forwards encrypted connections to nodes behind a router. It sees who talks with whom and how much, never what.\n" +
 		"It keeps nothing on disk but its key."
 	c.Flags().StringArrayVar(&listen, "listen", nil, "HOST:PORT to listen on, UDP and TCP (default "+relayListen+"); may be repeated")
+	announceFlag(c, &announce)
 	c.Flags().StringVar(&metrics, "metrics", "", "HOST:PORT for the counters, at /metrics (default: nowhere)")
 	c.Flags().StringVar(&pkarr, "pkarr", "", "HOST:PORT for a Pkarr server, at which nodes publish their addresses (default: nowhere)")
 	return c

@@ -62,9 +62,9 @@ func (a *app) upCommand() *cobra.Command {
 	c.Long = "Runs the node until it is interrupted. Payments under way go on at the next start."
 	c.Flags().StringArrayVar(&f.listen, "listen", nil, "multiaddress for friends (default "+peerListen+" and "+punchListen+"); may be repeated")
 	c.Flags().StringVar(&f.api, "api", "", "HOST:PORT for programs on this machine (default "+apiListen+")")
-	c.Flags().StringArrayVar(&f.index, "index", nil, "link of an index server; may be repeated")
+	c.Flags().StringArrayVar(&f.index, "index", nil, "link of an index server, or found: some that the DHT knows; may be repeated")
 	c.Flags().BoolVar(&f.mirror, "mirror", false, "copy what the index servers know and search in the copy, so that none learns whom you pay")
-	c.Flags().StringArrayVar(&f.relay, "relay", nil, "multiaddress of a relay to be reached through; may be repeated")
+	c.Flags().StringArrayVar(&f.relay, "relay", nil, "multiaddress of a relay to be reached through, or found: some that the DHT knows; may be repeated")
 	c.Flags().StringArrayVar(&f.find, "find", nil, "where to publish my addresses under my key and look up others': dht, or the URL of a Pkarr server; may be repeated (default: nowhere)")
 	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with the passphrase of the key")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "log more")
@@ -81,17 +81,17 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	servers := settingList(f.index, "KULA_INDEX", settings.Index, nil)
+	servers, findIndex := withoutFound(settingList(f.index, "KULA_INDEX", settings.Index, nil))
 	for _, s := range servers {
 		if _, err := index.ParseURI(s); err != nil {
 			return wrong("--index: %v", err)
 		}
 	}
 	mirror := f.mirror || settings.Mirror
-	if mirror && len(servers) == 0 {
+	if mirror && len(servers) == 0 && !findIndex {
 		return wrong("--mirror copies index servers: say which with --index 'kula:index?…', or set one in config.toml or KULA_INDEX")
 	}
-	relays := settingList(f.relay, "KULA_RELAY", settings.Relay, nil)
+	relays, findRelay := withoutFound(settingList(f.relay, "KULA_RELAY", settings.Relay, nil))
 	for _, r := range relays {
 		if err := run.CheckRelay(r); err != nil {
 			return wrong("--relay: %v", err)
@@ -102,6 +102,9 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 		if err := run.CheckFind(p); err != nil {
 			return wrong("--find: %v", err)
 		}
+	}
+	if (findRelay || findIndex) && !slices.ContainsFunc(places, func(p string) bool { return p == "dht" || strings.HasPrefix(p, "dht:") }) {
+		return wrong("servers are found on the DHT only: say --find dht too")
 	}
 	addr := setting(f.api, "KULA_API", settings.API, apiListen)
 	if _, _, err := net.SplitHostPort(addr); err != nil {
@@ -130,6 +133,9 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 		}
 		defer finder.Close()
 	}
+	if findIndex {
+		servers = append(servers, a.foundIndex(ctx, finder)...)
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -137,7 +143,7 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Relays: relays, Finder: finder, Log: log})
+	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Relays: relays, FindRelay: findRelay, Finder: finder, Log: log})
 }
 
 // log writes what whoever runs a server should know, and nothing secret.

@@ -18,6 +18,8 @@
 //	TestBehind…  in network namespaces (root, iproute2, nftables; KULA_NEED_NETNS makes a
 //	             missing one a failure): two nodes behind routers, a relay that is killed in the
 //	             middle of a payment, a direct connection, an address that changes
+//	TestFound…,  friends found by their keys and becoming friends by them; servers found on a DHT of
+//	TestServers… loopback nodes
 //
 // The liar is a small client in the tests. It speaks through package p2p with an identity of its
 // own, becomes a friend by an invitation link like anybody, and keeps its side of the

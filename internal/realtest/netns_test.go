@@ -196,8 +196,13 @@ func (n *inet) serve(room, name string, ready any, args ...string) *server {
 	return s
 }
 
+// command runs in the room, or on this machine if there are none.
 func (s *server) command(args ...string) *exec.Cmd {
-	c := exec.Command("ip", append([]string{"netns", "exec", s.inet.full(s.room), program, "--home", s.home, "--json"}, args...)...)
+	words := append([]string{program, "--home", s.home, "--json"}, args...)
+	if s.inet.name != "" {
+		words = append([]string{"ip", "netns", "exec", s.inet.full(s.room)}, words...)
+	}
+	c := exec.Command(words[0], words[1:]...)
 	c.Env = cleanEnv()
 	return c
 }

@@ -74,6 +74,7 @@ type Options struct {
 	Index     []string     // kula:index links of the servers to use
 	Mirror    bool         // keep a copy of what they know and search in it, so that none learns whom is paid
 	Relays    []string     // multiaddrs of relays to be reached through
+	FindRelay bool         // be reached through relays that are found too
 	Finder    *find.Finder // where addresses are published and looked up; nil: nowhere
 	Restored  bool         // the identity was just restored from its phrase
 }
@@ -162,6 +163,9 @@ func Start(opt Options) (*Loop, error) {
 	if opt.Finder != nil {
 		l.tasks.Go(l.publishAddrs)
 		l.tasks.Go(l.links.seek)
+		if opt.FindRelay {
+			l.tasks.Go(l.seekRelays)
+		}
 		l.spoke() // a node without addresses says so too: others need not look for old ones
 	}
 	go l.run()
