@@ -19,15 +19,18 @@ const (
 	// found stands for servers that the DHT knows, among links and addresses of others.
 	found = "found"
 
+	// localNetwork stands for the local network among places to look.
+	localNetwork = "lan"
+
 	// indexFound is how many index servers that were found are used, foundWait how long a start waits for
 	// them: a walk through the DHT, and asking a few who they are.
 	indexFound = 2
 	foundWait  = 20 * time.Second
 )
 
-// withoutFound takes the word out of a list and says whether it was there.
-func withoutFound(list []string) ([]string, bool) {
-	rest := slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == found })
+// without takes a word out of a list and says whether it was there.
+func without(list []string, word string) ([]string, bool) {
+	rest := slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == word })
 	return rest, len(rest) < len(list)
 }
 

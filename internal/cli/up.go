@@ -65,7 +65,7 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().StringArrayVar(&f.index, "index", nil, "link of an index server, or found: some that the DHT knows; may be repeated")
 	c.Flags().BoolVar(&f.mirror, "mirror", false, "copy what the index servers know and search in the copy, so that none learns whom you pay")
 	c.Flags().StringArrayVar(&f.relay, "relay", nil, "multiaddress of a relay to be reached through, or found: some that the DHT knows; may be repeated")
-	c.Flags().StringArrayVar(&f.find, "find", nil, "where to publish my addresses under my key and look up others': dht, or the URL of a Pkarr server; may be repeated (default: nowhere)")
+	c.Flags().StringArrayVar(&f.find, "find", nil, "where to publish my addresses under my key and look up others': dht, lan (the local network), or the URL of a Pkarr server; may be repeated (default: nowhere)")
 	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with the passphrase of the key")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "log more")
 	return c
@@ -81,7 +81,7 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	servers, findIndex := withoutFound(settingList(f.index, "KULA_INDEX", settings.Index, nil))
+	servers, findIndex := without(settingList(f.index, "KULA_INDEX", settings.Index, nil), found)
 	for _, s := range servers {
 		if _, err := index.ParseURI(s); err != nil {
 			return wrong("--index: %v", err)
@@ -91,13 +91,13 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if mirror && len(servers) == 0 && !findIndex {
 		return wrong("--mirror copies index servers: say which with --index 'kula:index?…', or set one in config.toml or KULA_INDEX")
 	}
-	relays, findRelay := withoutFound(settingList(f.relay, "KULA_RELAY", settings.Relay, nil))
+	relays, findRelay := without(settingList(f.relay, "KULA_RELAY", settings.Relay, nil), found)
 	for _, r := range relays {
 		if err := run.CheckRelay(r); err != nil {
 			return wrong("--relay: %v", err)
 		}
 	}
-	places := settingList(f.find, "KULA_FIND", settings.Find, nil)
+	places, lan := without(settingList(f.find, "KULA_FIND", settings.Find, nil), localNetwork)
 	for _, p := range places {
 		if err := run.CheckFind(p); err != nil {
 			return wrong("--find: %v", err)
@@ -143,7 +143,7 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Relays: relays, FindRelay: findRelay, Finder: finder, Log: log})
+	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Relays: relays, FindRelay: findRelay, LAN: lan, Finder: finder, Log: log})
 }
 
 // log writes what whoever runs a server should know, and nothing secret.

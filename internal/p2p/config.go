@@ -152,6 +152,8 @@ type Config struct {
 	// Relays holds multiaddrs of relays that end in /p2p/<peer id>: the host asks each to
 	// be reached through it.
 	Relays []string
+	// LAN says on the local network (mDNS) who and where this host is, and listens to others.
+	LAN bool
 	// StrangerIdle is StrangerIdle unless set.
 	StrangerIdle time.Duration
 	// Queue bounds the bytes that wait to be written to one friend; a stranger

@@ -192,7 +192,7 @@ func (h *Host) plan(w *want) (wait time.Duration, idle bool) {
 		w.next, w.fresh = time.Time{}, false
 		return 0, true
 	}
-	if len(w.addrs)+len(w.hints) == 0 {
+	if len(w.addrs)+len(w.hints)+len(h.lan.at(w.peer)) == 0 {
 		w.next = time.Time{}
 		return 0, true
 	}
@@ -223,7 +223,7 @@ func (h *Host) round(ctx context.Context, w *want) {
 		return
 	}
 	h.mu.Lock()
-	addrs := slices.Concat(w.addrs, w.hints)
+	addrs := slices.Concat(w.addrs, w.hints, h.lan.at(w.peer))
 	h.mu.Unlock()
 	c, err := h.connect(ctx, w.peer, addrs)
 	if err == nil {

@@ -7,7 +7,7 @@
 // TCP with Noise and yamux, and QUIC, whatever the listen addresses name. Each
 // connection is authenticated by the two Ed25519 identity keys before a byte of
 // ours is read; any other kind of key is refused. There is no identify, ping,
-// DHT, AutoNAT or metrics traffic: a swarm of libp2p with its transports, and of a
+// AutoNAT or metrics traffic: a swarm of libp2p with its transports, and of a
 // libp2p host on top only what relaying and hole punching use.
 //
 // # Frames
@@ -84,6 +84,9 @@
 // BackoffMax, ± 25 %. A session that carried a frame or lasted BackoffReset, a new address,
 // another address of this machine and Kick start the pauses anew. When an address of the
 // machine is gone, what hangs on it is closed at once.
+//
+// With Config.LAN the host says on the local network (mDNS, service _kula._udp) who and where
+// it is, and dials whom it wants where they say that they are. 256 others are remembered.
 //
 // # Relays
 //

@@ -52,6 +52,7 @@ type Host struct {
 	dials  dials
 	relay  *Relay          // this host is one
 	punch  *puncher        // hole punching
+	lan    *lan            // nil: not on the local network
 	news   chan struct{}   // 1 place: Addrs may have changed
 	client *circuit.Client // relaying, as a transport
 
@@ -362,6 +363,9 @@ func (h *Host) Close() error {
 	var err error
 	if h.punch != nil {
 		err = h.punch.close()
+	}
+	if h.lan != nil {
+		h.lan.close()
 	}
 	if h.net.swarm != nil {
 		err = h.net.swarm.Close()

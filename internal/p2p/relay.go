@@ -73,6 +73,12 @@ func (h *Host) reach() error {
 			return err
 		}
 	}
+	if h.cfg.LAN {
+		h.lan = &lan{host: h, seen: map[peer.ID][]ma.Multiaddr{}}
+		if err := h.lan.announce(); err != nil {
+			return err
+		}
+	}
 	h.wg.Go(h.watch)
 	return h.UseRelays(h.cfg.Relays)
 }
@@ -365,6 +371,9 @@ func (h *Host) watch() {
 		gone := slices.DeleteFunc(slices.Clone(before), func(a string) bool { return slices.Contains(now, a) })
 		before = now
 		h.moved(gone)
+		if h.lan != nil {
+			_ = h.lan.announce() // without an address there is nobody to tell
+		}
 	}
 }
 

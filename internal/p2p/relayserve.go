@@ -103,7 +103,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 		relay.WithResources(relay.Resources{
 			Limit:           &relay.RelayLimit{Duration: circuitTime, Data: circuitBytes},
 			ReservationTTL:  time.Hour,
-			MaxReservations: relayReservations, MaxReservationsPerPeer: 1, MaxReservationsPerIP: relayPerAddress,
+			MaxReservations: relayReservations, MaxReservationsPerIP: relayPerAddress,
 			MaxReservationsPerASN: relayReservations, MaxCircuits: relayCircuits, BufferSize: relayBuffer,
 		}),
 		relay.WithACL(r), relay.WithMetricsTracer(r))

@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -32,7 +31,6 @@ const found = 60 * time.Second
 type inet struct {
 	t    testing.TB
 	name string // of the street, and the beginning of all other names
-	mu   sync.Mutex
 	made []string
 }
 
@@ -487,4 +485,27 @@ func TestFriendsByKey(t *testing.T) {
 	ana.eventually("ben", "ready", found, func(v *node.FriendView) bool { return v.State == node.Opened && v.Ready })
 	ana.pay(ben, 9)
 	ben.owes(ana, -9)
+}
+
+// Two nodes in one house, without a server of any kind, find each other by their keys (N-14). Nothing passes the
+// router.
+func TestLocalNetwork(t *testing.T) {
+	n := newInet(t)
+	n.onStreet("a", 30)
+	n.onStreet("b", 31)
+	for _, room := range []string{"a", "b"} { // what a real machine has from its router
+		n.in(room, "ip", "route", "add", "default", "via", "203.0.113.1")
+	}
+	ana := n.serve("a", "ana", nil, "up", "--verbose", "--find", "lan")
+	ben := n.serve("b", "ben", nil, "up", "--verbose", "--find", "lan")
+	var b struct{ Key string }
+	ben.must(&b, "id")
+	ana.must(nil, "friend", "add", b.Key, "--give", typed(1), "--ask", typed(1))
+	var list struct{ Requests []node.RequestView }
+	for began := time.Now(); len(list.Requests) == 0; pause(nil, 50*time.Millisecond) {
+		ben.must(&list, "friend", "list")
+		if time.Since(began) > found {
+			t.Fatalf("ben was not found within %s", found)
+		}
+	}
 }

@@ -75,6 +75,7 @@ type Options struct {
 	Mirror    bool         // keep a copy of what they know and search in it, so that none learns whom is paid
 	Relays    []string     // multiaddrs of relays to be reached through
 	FindRelay bool         // be reached through relays that are found too
+	LAN       bool         // say on the local network who and where the node is, and listen to others
 	Finder    *find.Finder // where addresses are published and looked up; nil: nowhere
 	Restored  bool         // the identity was just restored from its phrase
 }
@@ -146,7 +147,7 @@ func Start(opt Options) (*Loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.host, err = p2p.New(p2p.Config{Seed: opt.Key.IdentitySeed(), Listen: opt.Listen, Relays: opt.Relays, Classify: l.links.classify}, l.links)
+	l.host, err = p2p.New(p2p.Config{Seed: opt.Key.IdentitySeed(), Listen: opt.Listen, Relays: opt.Relays, LAN: opt.LAN, Classify: l.links.classify}, l.links)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +234,7 @@ func (l *Loop) Host() *p2p.Host { return l.host }
 func (l *Loop) Index() *index.Client { return l.index }
 
 // Finds says whether the node can find others by their keys.
-func (l *Loop) Finds() bool { return l.opt.Finder != nil }
+func (l *Loop) Finds() bool { return l.opt.Finder != nil || l.opt.LAN }
 
 // Done is closed when the loop has ended, by Close or by itself.
 func (l *Loop) Done() <-chan struct{} { return l.ended }
