@@ -58,6 +58,8 @@ const (
 type RelayConfig struct {
 	Seed   [32]byte
 	Listen []string
+	// Idle is how long a connection may stay that asks for nothing; 0: StrangerIdle.
+	Idle time.Duration
 }
 
 // RelayStats counts what a relay did since its start.
@@ -89,7 +91,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	var err error
 	r.host, err = newHost(Config{
 		Seed: cfg.Seed, Listen: cfg.Listen,
-		Strangers: relayPlaces, StrangersPerPrefix: relayPerPrefix, Handshakes: relayPlaces / 4, Streams: relayCircuits + strangerStreams,
+		Strangers: relayPlaces, StrangersPerPrefix: relayPerPrefix, Handshakes: relayPlaces / 4, Streams: relayCircuits + strangerStreams, StrangerIdle: cfg.Idle,
 	}, silent{}, r)
 	if err != nil {
 		return nil, err
