@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -128,16 +129,22 @@ func (h *Host) direct(s *session) {
 				return
 			case <-timer.C:
 			}
-			if s.class() == Friend && h.punch.connect(h.ctx, s.guest.peer) == nil {
+			var err error
+			if s.class() == Friend {
+				err = h.punch.connect(h.ctx, s.guest.peer)
 				h.useDirect(s.id, s.guest.peer)
 			}
-			pause = max(punchAgain, min(2*pause, punchMost))
+			if errors.Is(err, holepunch.ErrHolePunchActive) {
+				pause = punchFirst // the service began one of its own: what comes of it is seen then
+			} else {
+				pause = max(punchAgain, min(2*pause, punchMost))
+			}
 			timer.Reset(pause)
 		}
 	}()
 }
 
-// useDirect opens a session on a direct connection to id.
+// useDirect opens a session on a direct connection to id, if there is one.
 func (h *Host) useDirect(id ident.ID, p peer.ID) {
 	for _, c := range h.net.swarm.ConnsToPeer(p) {
 		if relayed(c.RemoteMultiaddr()) {
