@@ -386,6 +386,9 @@ type PaymentOrder struct {
 	Invoice *string `json:"invoice,omitempty"`
 	MaxFee  *Amount `json:"maxFee,omitempty"`
 
+	// MaxParts In how many parts, each over its own route, at most; 0 or absent: 8. With route: one.
+	MaxParts *int64 `json:"maxParts,omitempty"`
+
 	// Route Friends or keys after the payer, payee included; absent: find one.
 	Route *[]string `json:"route,omitempty"`
 

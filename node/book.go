@@ -26,7 +26,7 @@ func (n *Node) bookPaid(f *friend, l *credit.OwnLock) {
 	if out := f.out[l.Number]; out != nil && out.payment != nil {
 		p := out.payment
 		r.Kind, r.Counterparty, r.Name = RowPayment, p.payee, n.bookName(p.payee)
-		r.Payment, r.Fee, r.Text = p.id.String(), p.route.Fee(), p.text
+		r.Payment, r.Fee, r.Text = p.id.String(), p.feeAt(place{f, l.Number}), p.text
 		if i := n.invoiceOf(p); i != nil && r.Text == "" {
 			r.Text = i.Memo
 		}

@@ -417,7 +417,7 @@ func (n *Node) releaseHold(id wire.PaymentID) (any, *Error) {
 	case p.form != wire.FormHold:
 		return nil, refusal(wire.BadRequest, "payment %s is not set aside; there is nothing to release", id)
 	case p.stage == stageReleased:
-	case p.at.friend == nil && p.stage == stageArrived:
+	case len(p.parts) == 0 && p.stage == stageArrived:
 		return nil, refusal(wire.Conflict, "payment %s was set aside before a restore and is not there any more; ask %s whether it came", id, n.nameOf(p.payee))
 	case p.stage != stageArrived:
 		return nil, refusal(wire.Conflict, "payment %s has not arrived at %s yet", id, n.nameOf(p.payee))
@@ -433,28 +433,12 @@ func (n *Node) cancelPayment(id wire.PaymentID) (any, *Error) {
 	switch {
 	case p == nil:
 		return nil, refusal(wire.NotFound, "you have no open payment %s", id)
-	case p.stage == stageReleased && p.at.friend != nil:
+	case p.stage == stageReleased && len(p.parts) > 0:
 		return nil, refusal(wire.Conflict, "payment %s is released to %s; only they can give it back now", id, n.nameOf(p.payee))
-	case p.stage == stageRoute:
-		n.returned(p, &wire.Reason{Code: wire.CancelledByPayer, At: n.me, Currency: p.value.Currency})
-		return n.paymentView(p), nil
-	}
-	if p.at.friend == nil {
+	case len(p.parts) == 0 && p.stage != stageRoute:
 		n.returned(p, &wire.Reason{Code: wire.GaveUp, At: n.me, Currency: p.value.Currency, Text: "restored from an old copy: whether it was paid is not known here, ask the payee"})
-		return n.paymentView(p), nil
-	}
-	if f := p.at.friend; f.ch.Withdraw(p.at.number) {
-		n.dropOut(f, p.at.number)
-		n.markChannel(f)
-		p.at = place{}
-		n.returned(p, &wire.Reason{Code: wire.CancelledByPayer, At: n.me, Currency: p.value.Currency})
-		return n.paymentView(p), nil
-	}
-	if p.stage != stageCancel {
-		n.stage(p, stageCancel)
-		for _, note := range n.paymentOrders(p) {
-			n.send(p.at.friend, &wire.Onward{Number: p.at.number, Note: note})
-		}
+	case p.stage != stageCancel:
+		n.giveUpRest(p, &wire.Reason{Code: wire.CancelledByPayer, At: n.me, Currency: p.value.Currency})
 	}
 	return n.paymentView(p), nil
 }

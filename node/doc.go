@@ -25,7 +25,8 @@
 //	session.go   hello, what a message leads to, accepting a promise
 //	forward.go   a mediator: carry on, give back, pass a reveal
 //	collect.go   a payee: keep parts, open them, end them
-//	payer.go     a payer: lock, retry, release, receipts; plan.go finds the route, asked.go reads the invoice
+//	payer.go     a payer: what the user asks for, release, receipts; asked.go reads the invoice
+//	parts.go     its locks: lock, retry, give up; plan.go finds routes, learned.go remembers what failed
 //	verify.go    the signatures of one Step, verified together
 //	restore.go   after the phrase or an old copy
 //	command.go   what the user asks; invite.go invitations and agreements

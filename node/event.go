@@ -207,16 +207,17 @@ type Redeem struct{ Link string }
 
 // Pay pays, or with Quote only says what it would take. Reply: *PaymentView, or *QuoteView.
 type Pay struct {
-	Invoice string        // a link; or
-	To      string        // a friend, a key, or "me"
-	Value   money.Value   // with To; with Quote an Amount of 0 asks how much at most; with Invoice it must agree or be the zero Value
-	MaxFee  *money.Amount // nil: a fee above 0 needs consent
-	Route   []string      // friends or keys after the payer, payee included; empty: find one
-	GiveUp  int64         // milliseconds until no other route is tried
-	Text    string
-	Quote   bool
-	Prior   []byte // the record that PriorKey names, filled in by the driver
-	asked   asked
+	Invoice  string        // a link; or
+	To       string        // a friend, a key, or "me"
+	Value    money.Value   // with To; with Quote an Amount of 0 asks how much at most; with Invoice it must agree or be the zero Value
+	MaxFee   *money.Amount // nil: a fee above 0 needs consent
+	Route    []string      // friends or keys after the payer, payee included; empty: find one
+	GiveUp   int64         // milliseconds until no other route is tried
+	Text     string
+	Quote    bool
+	MaxParts int    // in how many parts at most; 0: DefaultParts
+	Prior    []byte // the record that PriorKey names, filled in by the driver
+	asked    asked
 }
 
 // Release lets the payee of a hold have it. Reply: *PaymentView with Release.

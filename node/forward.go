@@ -105,8 +105,10 @@ func (n *Node) cancelled(f *friend, l *credit.OwnLock, reason []byte) {
 	case out == nil:
 	case out.up.friend != nil:
 		n.cancel(out.up.friend, out.up.number, reason)
-	case out.payment != nil && out.payment.at == place{f, l.Number}: // not an earlier try that a restore brought back
-		n.partReturned(out.payment, n.openReason(out.payment, reason))
+	case out.payment != nil:
+		if t := out.payment.partAt(place{f, l.Number}); t != nil { // not an earlier try that a restore brought back
+			n.partReturned(out.payment, t, n.openReason(out.payment, reason))
+		}
 	}
 }
 
@@ -139,9 +141,12 @@ func (n *Node) lockFailed(f *friend, l *credit.OwnLock, r *wire.Reason) {
 		n.giveBack(out.up.friend, out.up.number, r)
 		return
 	}
-	if out.payment != nil {
+	if out.payment == nil {
+		return
+	}
+	if t := out.payment.partAt(place{f, l.Number}); t != nil {
 		r.At = n.me
-		n.partReturned(out.payment, r)
+		n.partReturned(out.payment, t, r)
 	}
 }
 
@@ -200,7 +205,7 @@ func (n *Node) acknowledge(f *friend, m *wire.Acknowledge) {
 		return
 	}
 	if out.payment != nil {
-		n.arrivedAt(out.payment, l, m.Note)
+		n.arrivedAt(out.payment, place{f, l.Number}, l, m.Note)
 		return
 	}
 	up := out.up.friend
@@ -251,12 +256,13 @@ func (n *Node) onward(f *friend, m *wire.Onward) {
 	}
 }
 
-func (n *Node) ordersOf(out *outgoing) [][]byte {
+func (n *Node) ordersOf(f *friend, number uint64) [][]byte {
+	out := f.out[number]
 	switch {
 	case out == nil:
 		return nil
 	case out.payment != nil:
-		return n.paymentOrders(out.payment)
+		return n.paymentOrders(out.payment, out.payment.partAt(place{f, number}))
 	}
 	return out.orders
 }

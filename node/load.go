@@ -199,7 +199,7 @@ func (n *Node) loadOut(r Record) error {
 		if out.payment = n.payments[id]; out.payment == nil { // ended already: enough for the book
 			out.payment = &payment{
 				id: id, payee: s.Row.Payee, text: s.Row.Text, stage: stagePaid, value: money.Value{Currency: s.Lock.Currency},
-				route: pay.Route{Amounts: []money.Amount{s.Row.Fee, 0}},
+				parts: []*part{{route: pay.Route{Amounts: []money.Amount{s.Row.Fee, 0}}, at: place{f, s.Lock.Number}}},
 			}
 		}
 	}
@@ -294,8 +294,10 @@ func (n *Node) afterLoad() error {
 		}
 		for _, l := range f.ch.Mine.Locks {
 			out := f.out[l.Number]
-			if out.payment != nil && l.End == credit.Open && out.payment.stage != stagePaid {
-				out.payment.at = place{f, l.Number}
+			if out.payment != nil {
+				if t := out.payment.partOf(l.Part); t != nil {
+					t.at = place{f, l.Number}
+				}
 			}
 		}
 		n.waitAgain(f)

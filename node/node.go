@@ -54,7 +54,8 @@ type Node struct {
 	changed     map[wire.PaymentID]*payment // to be told of at the end of the Step
 	batch       wire.Batch                  // what payers are told of their payments, signed at the end of the Step
 	words       []func(*wire.Batched)       // seal each of them
-	opened      map[*payment]openedWord     // in this Step
+	opened      map[wire.PartID]openedWord  // in this Step
+	learned     learned
 	wakes       []int64
 	due         int64 // when timers look again
 	batches     uint64
@@ -90,7 +91,7 @@ func New(suite ident.Suite, cfg Config) *Node {
 		keys:    map[string]ident.ID{},
 		boxes:   boxes{to: map[ident.ID]*boxTo{}, from: map[ident.BoxKey]pay.Sealed{}},
 		queries: map[uint64]func(*Answered){}, pairs: map[ident.ID]ident.SharedKey{}, dirty: map[recordKey]bool{},
-		changed: map[wire.PaymentID]*payment{}, opened: map[*payment]openedWord{},
+		changed: map[wire.PaymentID]*payment{}, opened: map[wire.PartID]openedWord{},
 	}
 	return n
 }
@@ -272,7 +273,7 @@ func (n *Node) signOne(f *friend) {
 	}
 	for _, l := range f.ch.Mine.Locks {
 		if l.Opened == f.ch.Mine.Promise.Seq && l.End == credit.Open { // orders that overtook the lock
-			for _, note := range n.ordersOf(f.out[l.Number]) {
+			for _, note := range n.ordersOf(f, l.Number) {
 				n.send(f, &wire.Onward{Number: l.Number, Note: note})
 			}
 		}

@@ -3,8 +3,6 @@ package node
 import (
 	"bytes"
 	"encoding/binary"
-	"maps"
-	"slices"
 
 	"kula/credit"
 	"kula/ident"
@@ -32,11 +30,10 @@ type payment struct {
 	hash     ident.Hash   // the payee's, zero for a push
 	text     string
 	fixed    []ident.ID // the route the user named
+	maxParts int
 	stage    stage
-	route    pay.Route
-	part     wire.PartID
-	at       place // my lock
-	since    int64 // unix milliseconds of the last change of stage
+	parts    []*part // those that stand: no promise of the friend's has given them back
+	since    int64   // unix milliseconds of the last change of stage
 	reason   *wire.Reason
 	told     *ReasonView // the reason with its words, once returned
 	preimage []ident.Preimage
@@ -55,17 +52,14 @@ type payment struct {
 type stage uint8
 
 const (
-	stageRoute    stage = iota // looking for a route
-	stageLocked                // locked, not acknowledged
-	stageArrived               // acknowledged by the payee
+	stageRoute    stage = iota // looking for routes, for all or for what was given back
+	stageLocked                // all of it is locked, not all of it acknowledged
+	stageArrived               // all of it is acknowledged by the payee
 	stageReleased              // a push's preimage or a hold's release is on its way: never tried again
-	stageCancel                // I asked the payee to cancel
+	stageCancel                // what still stands is to be given back: I asked the payee to cancel
 	stagePaid
 	stageReturned
 )
-
-// maxTries bounds the routes that one payment tries: each costs every node on it a lock.
-const maxTries = 16
 
 // pay begins a payment, or answers a quote.
 func (n *Node) pay(id uint64, cmd *Pay) {
@@ -114,9 +108,15 @@ func (n *Node) paidBefore(cmd *Pay, p *payment) *Error {
 
 // newPayment checks what the user asked for.
 func (n *Node) newPayment(cmd *Pay) (*payment, *Error) {
-	p := &payment{maxFee: 0, created: n.now, since: n.now, giveUp: n.now + cmd.GiveUp, text: cmd.Text, salt: ident.Salt(n.draw16())}
+	p := &payment{maxFee: 0, maxParts: DefaultParts, created: n.now, since: n.now, giveUp: n.now + cmd.GiveUp, text: cmd.Text, salt: ident.Salt(n.draw16())}
 	if cmd.MaxFee != nil {
 		p.maxFee, p.feeSaid = *cmd.MaxFee, true
+	}
+	if cmd.MaxParts < 0 || cmd.MaxParts > route.MaxParts {
+		return nil, refusal(wire.BadRequest, "a payment in %d parts; it goes in 1 to %d", cmd.MaxParts, route.MaxParts)
+	}
+	if cmd.MaxParts > 0 {
+		p.maxParts = cmd.MaxParts
 	}
 	if err := wire.CleanText(cmd.Text, wire.MaxText); err != nil {
 		return nil, refusal(wire.BadRequest, "the text: %v", err)
@@ -191,194 +191,29 @@ func (n *Node) payPush(p *payment, cmd *Pay) *Error {
 	return nil
 }
 
-// try looks for a route and locks it. then is called once it is decided whether something is locked.
-func (n *Node) try(p *payment, then func(*payment)) {
-	n.plan(p, func(r *pay.Route, no *wire.Reason) {
-		if p.stage != stageRoute { // it ended meanwhile, or a restore found its lock
-			then(p)
-			return
-		}
-		if no == nil && p.maxFee != route.NoMaxFee && r.Fee() > p.maxFee {
-			no = &wire.Reason{Code: wire.FeeAboveMax, Need: r.Fee(), Currency: p.value.Currency}
-			if !p.feeSaid {
-				no.Code = wire.FeeNeedsConsent
-			}
-		}
-		if no == nil {
-			no = n.lock(p, *r)
-		}
-		p.catching = no != nil && no.Code == wire.CatchingUp && no.At == n.me && n.now < p.giveUp
-		if p.catching { // a moment after a connection came up; tried again when that friend is ready
-			n.markPayment(p)
-			n.wakeAt(p.giveUp)
-		} else if no != nil {
-			n.returned(p, no)
-		}
-		then(p)
-	})
-}
-
-// tryCatching tries the payments again that waited for a friend to catch up.
-func (n *Node) tryCatching() {
-	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
-		if p := n.payments[id]; p.catching {
-			p.catching = false
-			n.try(p, func(*payment) {})
-		}
-	}
-}
-
-// lock locks the first channel of a route.
-func (n *Node) lock(p *payment, r pay.Route) *wire.Reason {
-	f := n.friends[r.Hops[0]]
-	if err := r.Check(n.me); err != nil {
-		return &wire.Reason{Code: wire.BadRequest, Text: err.Error()}
-	}
-	if no := n.blockedHop(f, r.Hops[0], p.value.Currency, r.Amounts[0]); no != nil {
-		return no
-	}
-	err := n.boxFor(p)
-	if err != nil {
-		return &wire.Reason{Code: wire.NotFound, Next: p.payee, Text: err.Error()}
-	}
-	p.part = wire.PartID(n.draw16())
-	box := &wire.Box{
-		Form: p.form, Payment: p.id, Salt: p.salt, Invoice: p.invoice, Currency: p.value.Currency, Total: p.value.Amount, Amount: p.value.Amount,
-		Payer: n.me, Name: n.cfg.Name, Text: p.text,
-	}
-	if pair, ok := n.pair(p.payee); ok {
-		box.Proof = pay.PayerProof(pair, p.part, p.id)
-	}
-	l := wire.Lock{
-		Part: p.part, Currency: p.value.Currency, Amount: r.Amounts[0],
-		Condition: wire.Condition{Hashes: n.hashes(p)}, Blob: p.sealed.NewBlob(r, p.part, box),
-	}
-	if len(l.Blob) > wire.MaxBlob {
-		return &wire.Reason{Code: wire.BadRequest, Text: "what the payment carries is too large; shorten the text"}
-	}
-	own, lockErr := f.ch.Lock(l)
-	if lockErr != nil {
-		return &wire.Reason{Code: wire.TooManyLocks, Next: f.id}
-	}
-	f.out[own.Number] = &outgoing{payment: p}
-	p.at, p.route = place{f, own.Number}, r
-	p.tries++
-	n.stage(p, stageLocked)
-	n.markOut(f, own.Number)
-	n.markChannel(f) // the number is used, even if the lock is not signed in this Step
-	n.touch(f)
-	return nil
-}
-
-func (n *Node) hashes(p *payment) []ident.Hash {
-	mine := n.suite.Preimage(p.salt).Hash()
-	switch p.form {
-	case wire.FormInvoice:
-		return []ident.Hash{p.hash}
-	case wire.FormHold:
-		return []ident.Hash{p.hash, mine}
-	}
-	return []ident.Hash{mine}
-}
-
 func (n *Node) stage(p *payment, s stage) {
 	p.stage, p.since = s, n.now
 	n.markPayment(p)
 	n.changed[p.id] = p
 }
 
-// blockedHop says why an amount cannot be locked towards the first hop now.
-func (n *Node) blockedHop(f *friend, id ident.ID, cur money.Currency, a money.Amount) *wire.Reason {
-	r := &wire.Reason{At: n.me, Next: id, Currency: cur}
-	switch {
-	case f == nil || f.tentative || f.removed:
-		r.Code = wire.UnknownNextHop
-	case f.state() == Frozen:
-		r.Code = wire.ChannelFrozen
-	case !f.open():
-		r.Code = wire.ChannelClosed
-	case f.session == nil:
-		r.Code = wire.FriendOffline
-	case !f.ready():
-		r.Code = wire.CatchingUp
-	case f.ch.OpenLocks() >= wire.MaxLocks:
-		r.Code = wire.TooManyLocks
-	default:
-		if r = pay.Within(f.ch, cur, a); r != nil {
-			r.At = n.me
-		}
-	}
-	return r
-}
-
-// openReason reads a reason of my payment.
-func (n *Node) openReason(p *payment, note []byte) *wire.Reason {
-	r, err := pay.OpenReason(n.suite, p.boxSalt, note)
-	if err != nil {
-		return &wire.Reason{Code: wire.CodeNone, Currency: p.value.Currency}
-	}
-	return r
-}
-
-// partReturned: my lock was given back. Another route is tried where that can help.
-func (n *Node) partReturned(p *payment, r *wire.Reason) {
-	cancelling := p.stage == stageCancel
-	p.at = place{}
-	p.reason = r
-	if cancelling || p.stage == stageReleased || p.stage == stageArrived || !n.learnFailure(p, r) || n.now >= p.giveUp || p.tries >= maxTries {
-		n.returned(p, r)
+// arrivedAt: the payee acknowledged a part of mine.
+func (n *Node) arrivedAt(p *payment, at place, l *credit.OwnLock, note []byte) {
+	t := p.partAt(at)
+	if t == nil || t.arrived || p.stage != stageLocked && p.stage != stageRoute {
 		return
 	}
-	n.stage(p, stageRoute)
-	n.try(p, func(*payment) {})
-}
-
-// learnFailure takes what a reason says into the next search. It reports whether trying again can help.
-func (n *Node) learnFailure(p *payment, r *wire.Reason) bool {
-	hops := append([]ident.ID{n.me}, p.route.Hops...)
-	i := slices.Index(hops, r.At)
-	switch r.Code {
-	case wire.FeeTooLow:
-		if i < 1 || i+1 >= len(hops) {
-			return false
-		}
-		p.overrides = slices.DeleteFunc(p.overrides, func(o route.Override) bool { return o.Edge.From == hops[i-1] && o.Edge.To == r.At })
-		if r.Need < 0 || r.Need > money.MaxLimit {
-			return false
-		}
-		p.overrides = append(p.overrides, route.Override{Edge: route.Edge{From: hops[i-1], To: r.At}, FeeBase: r.Need})
-		return true
-	case wire.LimitReached, wire.UnknownNextHop, wire.FriendOffline, wire.ChannelFrozen, wire.CatchingUp, wire.TooManyLocks, wire.ChannelClosed:
-		if i < 0 || i+1 >= len(hops) || len(p.fixed) > 0 {
-			return false
-		}
-		from, to := hops[i], hops[i+1]
-		if r.Code == wire.ChannelClosed && r.Next != to && i > 0 {
-			from, to = hops[i-1], hops[i]
-		}
-		p.avoid = append(p.avoid, route.Avoid{Edge: route.Edge{From: from, To: to}, Currency: p.value.Currency})
-		return true
-	case wire.CodeNone, wire.DuplicatePart:
-		if len(p.fixed) > 0 {
-			return false
-		}
-		p.avoid = append(p.avoid, route.Avoid{Edge: route.Edge{From: n.me, To: hops[1]}, Currency: p.value.Currency})
-		return true
-	}
-	return false // the payee's word, or something that is the same everywhere
-}
-
-// arrivedAt: the payee acknowledged my part.
-func (n *Node) arrivedAt(p *payment, l *credit.OwnLock, note []byte) {
-	if p.stage != stageLocked {
-		return
-	}
-	w, err := n.openWord(p, pay.Arrived, p.part, note)
+	w, err := n.openWord(p, pay.Arrived, t.id, note)
 	if err == nil {
-		err = w.Arrived(n.suite, &wire.Arrived{Payment: p.id, Part: p.part, Amount: p.value.Amount, Condition: l.Condition.ID()})
+		err = w.Arrived(n.suite, &wire.Arrived{Payment: p.id, Part: t.id, Amount: t.amount(), Condition: l.Condition.ID()})
 	}
 	if err != nil {
 		return // somebody on the way made it up; the true one may still come
+	}
+	t.arrived = true
+	n.markPayment(p)
+	if p.stage != stageLocked || !p.allArrived() {
+		return
 	}
 	n.stage(p, stageArrived)
 	if p.form == wire.FormPush {
@@ -389,14 +224,12 @@ func (n *Node) arrivedAt(p *payment, l *credit.OwnLock, note []byte) {
 // release lets the payee open the locks: from here on the payment is never tried again.
 func (n *Node) release(p *payment) {
 	n.stage(p, stageReleased)
-	for _, note := range n.paymentOrders(p) {
-		n.send(p.at.friend, &wire.Onward{Number: p.at.number, Note: note})
-	}
+	n.sendOrders(p)
 }
 
-// paymentOrders is what the payee must hear along my lock until it ends.
-func (n *Node) paymentOrders(p *payment) [][]byte {
-	if p.stage != stageReleased && p.stage != stageCancel {
+// paymentOrders is what the payee must hear along a part of mine until it ends.
+func (n *Node) paymentOrders(p *payment, t *part) [][]byte {
+	if t == nil || p.stage != stageReleased && p.stage != stageCancel {
 		return nil
 	}
 	if n.reseal(p) != nil {
@@ -406,32 +239,54 @@ func (n *Node) paymentOrders(p *payment) [][]byte {
 	if !o.Cancel {
 		o.Preimage = n.suite.Preimage(p.salt)
 	}
-	return [][]byte{p.sealed.SealOrder(p.part, o)}
+	return [][]byte{p.sealed.SealOrder(t.id, o)}
 }
 
-// paid: my lock was revealed.
+// paid: a lock of mine was revealed. With the first the payment is paid: the payee may open all its locks.
 func (n *Node) paid(p *payment, l *credit.OwnLock, m *wire.Reveal) {
-	p.preimage, p.paidAt = m.Preimages, n.now
-	if p.form == wire.FormPush {
-		n.keepReceipt(p, l, m.Note)
+	first := p.stage != stagePaid
+	if first {
+		p.preimage, p.paidAt = m.Preimages, n.now
+		n.fulfilAll(p)
 	}
-	n.finish(p, stagePaid)
+	news := p.form == wire.FormPush && p.received.None() && n.keepReceipt(p, l, m.Note)
+	if first || news {
+		n.finish(p, stagePaid)
+	}
 }
 
-func (n *Node) keepReceipt(p *payment, l *credit.OwnLock, note []byte) {
+// fulfilAll pays every part of a payment that was opened: the payee opens all or none.
+func (n *Node) fulfilAll(p *payment) {
+	for _, t := range p.parts {
+		f := t.at.friend
+		if f == nil {
+			continue
+		}
+		if out := f.out[t.at.number]; out != nil && f.ch.Fulfil(t.at.number) {
+			out.preimages = p.preimage
+			n.markOut(f, t.at.number)
+			n.touch(f)
+		}
+	}
+}
+
+// keepReceipt keeps what a payee says of a push, and reports whether that is its receipt.
+func (n *Node) keepReceipt(p *payment, l *credit.OwnLock, note []byte) bool {
 	w, err := n.openWord(p, pay.Received, l.Part, note)
 	if err != nil {
-		return
+		return false
 	}
 	got, err := w.Received(n.suite)
 	if err == nil && got.Payment == p.id && got.Amount == p.value.Amount && got.Currency == p.value.Currency {
 		p.received = w.Signed
+		return true
 	}
+	return false
 }
 
 // openWord opens the payee's word about a part of mine, or finds it opened: signatureIn has looked into those of a Step that brought many.
 func (n *Node) openWord(p *payment, k pay.WordKind, part wire.PartID, note []byte) (*pay.Word, error) {
-	if o, ok := n.opened[p]; ok && o.kind == k && o.part == part && bytes.Equal(o.note, note) {
+	if o, ok := n.opened[part]; ok && o.kind == k && bytes.Equal(o.note, note) {
 		return o.word, nil
 	}
 	if err := n.reseal(p); err != nil {
@@ -439,15 +294,14 @@ func (n *Node) openWord(p *payment, k pay.WordKind, part wire.PartID, note []byt
 	}
 	w, err := p.sealed.OpenWord(k, p.payee, part, note)
 	if err == nil {
-		n.opened[p] = openedWord{k, part, note, w}
+		n.opened[part] = openedWord{k, note, w}
 	}
 	return w, err
 }
 
-// openedWord is the last word of the payee of a payment that was opened in a Step.
+// openedWord is the last word of the payee of a part that was opened in a Step.
 type openedWord struct {
 	kind pay.WordKind
-	part wire.PartID
 	note []byte
 	word *pay.Word
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -40,9 +41,10 @@ func (p *payment) view(name string) *PaymentView {
 		}
 		v.Invoice = p.link
 	}
-	if len(p.route.Hops) > 0 && p.stage != stageReturned && p.stage != stageRoute {
-		v.Fee.Amount = p.route.Fee()
-		v.Parts = append(v.Parts, PartView{Amount: p.value, Fee: v.Fee, Hops: p.route.Hops})
+	for _, t := range p.parts {
+		one := partView(p, t.route)
+		v.Fee.Amount += one.Fee.Amount
+		v.Parts = append(v.Parts, one)
 	}
 	switch {
 	case p.stage == stagePaid:
@@ -73,8 +75,10 @@ func (n *Node) waitingView(p *payment) *WaitingView {
 	if p.stage == stageRoute {
 		w.For, w.Until = "a way to "+n.nameOf(p.payee), p.giveUp
 	}
-	if f := p.at.friend; f != nil && f.session == nil {
-		w.For = f.name
+	for _, t := range p.parts {
+		if f := t.at.friend; f != nil && f.session == nil {
+			w.For = f.name
+		}
 	}
 	return w
 }
@@ -96,8 +100,11 @@ func savedPaymentOf(p *payment) *savedPayment {
 	s := &savedPayment{
 		ID: p.id, Salt: p.salt, BoxSalt: p.boxSalt, Form: p.form, Payee: p.payee, Currency: p.value.Currency, Amount: p.value.Amount, MaxFee: p.maxFee, FeeSaid: p.feeSaid,
 		Created: p.created, GiveUp: p.giveUp, Invoice: p.invoice, Hash: p.hash, Text: p.text, Fixed: p.fixed, Stage: uint8(p.stage),
-		Hops: p.route.Hops, Amounts: p.route.Amounts, Part: p.part, At: savedPlaces(p.at), Since: p.since,
+		MaxParts: uint64(p.maxParts), Since: p.since,
 		Preimage: p.preimage, Received: p.received, PaidAt: p.paidAt, Tries: uint64(p.tries),
+	}
+	for _, t := range p.parts {
+		s.Parts = append(s.Parts, savedPart{ID: t.id, Hops: t.route.Hops, Amounts: t.route.Amounts, Arrived: t.arrived})
 	}
 	return s
 }
@@ -107,12 +114,20 @@ func loadPayment(value []byte) (*payment, error) {
 	if err := wire.Unmarshal(value, &s); err != nil {
 		return nil, err
 	}
-	return &payment{
+	p := &payment{
 		id: s.ID, salt: s.Salt, boxSalt: s.BoxSalt, form: s.Form, payee: s.Payee, value: money.Value{Amount: s.Amount, Currency: s.Currency}, maxFee: s.MaxFee, feeSaid: s.FeeSaid,
 		created: s.Created, giveUp: s.GiveUp, invoice: s.Invoice, hash: s.Hash, text: s.Text, fixed: s.Fixed, stage: stage(s.Stage),
-		route: pay.Route{Hops: s.Hops, Amounts: s.Amounts}, part: s.Part, since: s.Since,
+		maxParts: int(s.MaxParts), since: s.Since,
 		preimage: s.Preimage, received: s.Received, paidAt: s.PaidAt, tries: int(s.Tries),
-	}, nil
+	}
+	for _, t := range s.Parts {
+		r := pay.Route{Hops: t.Hops, Amounts: t.Amounts}
+		if len(r.Amounts) == 0 || len(r.Amounts) != len(r.Hops) {
+			return nil, fmt.Errorf("a part with %d hops and %d amounts", len(r.Hops), len(r.Amounts))
+		}
+		p.parts = append(p.parts, &part{id: t.ID, route: r, arrived: t.Arrived})
+	}
+	return p, nil
 }
 
 // donePayment moves an ended payment to where it is only looked up.
@@ -300,7 +315,7 @@ func (n *Node) timers() {
 	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
 		if p := n.payments[id]; p.catching && n.now >= p.giveUp {
 			p.catching = false
-			n.returned(p, &wire.Reason{Code: wire.CatchingUp, At: n.me, Next: p.payee, Currency: p.value.Currency})
+			n.giveUpRest(p, &wire.Reason{Code: wire.CatchingUp, At: n.me, Next: p.payee, Currency: p.value.Currency})
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"kula/ident"
 	"kula/money"
 	"kula/pay"
@@ -8,15 +10,47 @@ import (
 	"kula/wire"
 )
 
-// plan finds a route for a payment: straight to a friend where that can carry it, for nothing is
-// cheaper; else the one the user named; else by asking an index. then gets a route or the reason
-// why there is none.
-func (n *Node) plan(p *payment, then func(*pay.Route, *wire.Reason)) {
+// quoted is a route, and what each of its channels can carry as far as an index said.
+type quoted struct {
+	pay.Route
+	room []money.Amount
+}
+
+// leave tells a search what the parts that stand leave of the channels of others: an index may not have heard of them.
+func (p *payment) leave(r *route.Request) {
+	taken := map[route.Edge]money.Amount{}
+	for _, t := range p.parts {
+		for i := 1; i < len(t.room); i++ {
+			taken[route.Edge{From: t.route.Hops[i-1], To: t.route.Hops[i]}] += t.route.Amounts[i]
+		}
+	}
+	for _, t := range p.parts {
+		for i := 1; i < len(t.room); i++ {
+			e := route.Edge{From: t.route.Hops[i-1], To: t.route.Hops[i]}
+			switch left := t.room[i] - taken[e]; {
+			case left > 0:
+				r.Overrides = append(r.Overrides, route.Override{Edge: e, KeepFee: true, AtMost: left})
+			default:
+				r.Avoid = append(r.Avoid, route.Avoid{Edge: e, Currency: p.value.Currency})
+			}
+		}
+	}
+}
+
+// plan finds routes for what does not stand yet of a payment: straight to a friend where that can carry it, for nothing
+// is cheaper; else the one the user named; else by asking an index. then gets routes or the reason why there are none.
+func (n *Node) plan(p *payment, then func([]quoted, *wire.Reason)) {
+	stands, _ := p.standing()
+	missing := p.value.Amount - stands
+	if len(p.parts) >= p.mostParts() {
+		then(nil, orElse(p.reason, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency}))
+		return
+	}
 	if len(p.fixed) == 1 || len(p.fixed) == 0 && p.payee != n.me {
 		f := n.friends[p.payee]
-		no := n.blockedHop(f, p.payee, p.value.Currency, p.value.Amount)
+		no := n.blockedHop(f, p.payee, p.value.Currency, missing)
 		if no == nil && !avoided(p, n.me, p.payee) {
-			then(&pay.Route{Hops: []ident.ID{p.payee}, Amounts: []money.Amount{p.value.Amount}}, nil)
+			then([]quoted{{Route: pay.Route{Hops: []ident.ID{p.payee}, Amounts: []money.Amount{missing}}}}, nil)
 			return
 		}
 		if len(p.fixed) == 1 {
@@ -24,8 +58,26 @@ func (n *Node) plan(p *payment, then func(*pay.Route, *wire.Reason)) {
 			return
 		}
 	}
-	q := route.Query{Request: n.request(p), Hops: p.fixed}
-	n.askIndex(q, func(a *Answered) { then(n.answered(p, q, a)) })
+	q := route.Query{Request: n.request(p, missing), Hops: p.fixed}
+	own := len(q.Request.Overrides) + len(q.Request.Avoid)
+	q.Request.Overrides = append(q.Request.Overrides, n.learned.overrides(p.value.Currency, n.now)...)
+	p.leave(&q.Request)
+	n.askIndex(q, func(a *Answered) {
+		if a.Answer == nil || a.Answer.Code != wire.NoRoute || len(q.Request.Overrides)+len(q.Request.Avoid) == own {
+			then(n.answered(p, q, a))
+			return
+		}
+		q := route.Query{Request: n.request(p, missing), Hops: p.fixed} // what other payments met may be over, and an index may know what stands
+		n.askIndex(q, func(a *Answered) { then(n.answered(p, q, a)) })
+	})
+}
+
+// mostParts is in how many parts a payment may go; over a route that the user named in one.
+func (p *payment) mostParts() int {
+	if len(p.fixed) > 0 {
+		return 1
+	}
+	return p.maxParts
 }
 
 func orElse(r, other *wire.Reason) *wire.Reason {
@@ -44,11 +96,11 @@ func avoided(p *payment, from, to ident.ID) bool {
 	return false
 }
 
-// request is the search for a payment, with the exact figures of my own channels.
-func (n *Node) request(p *payment) route.Request {
+// request is the search for an amount of a payment, with the exact figures of my own channels and what its own failures taught.
+func (n *Node) request(p *payment, amount money.Amount) route.Request {
 	r := route.Request{
-		From: n.me, To: p.payee, Currency: p.value.Currency, Amount: p.value.Amount, MaxFee: route.NoMaxFee, MaxParts: 1,
-		Avoid: p.avoid, Overrides: p.overrides,
+		From: n.me, To: p.payee, Currency: p.value.Currency, Amount: amount, MaxFee: route.NoMaxFee, MaxParts: uint32(p.mostParts() - len(p.parts)),
+		Avoid: slices.Clone(p.avoid), Overrides: slices.Clone(p.overrides),
 	}
 	for _, f := range n.order {
 		if !f.open() || !f.ready() || len(r.Own) == route.MaxHints {
@@ -77,8 +129,8 @@ func (n *Node) askIndex(q route.Query, then func(*Answered)) {
 	n.fx.Ask = append(n.fx.Ask, Query{ID: n.lastQuery, Query: q})
 }
 
-// answered turns an index's answer into a route. A route the user named can be priced without an index.
-func (n *Node) answered(p *payment, q route.Query, a *Answered) (*pay.Route, *wire.Reason) {
+// answered turns an index's answer into routes. A route the user named can be priced without an index.
+func (n *Node) answered(p *payment, q route.Query, a *Answered) ([]quoted, *wire.Reason) {
 	answer := a.Answer
 	if answer == nil && len(p.fixed) > 0 {
 		answer = route.NewGraph(0).Answer(&q)
@@ -99,35 +151,46 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) (*pay.Route, *wi
 		}
 		return nil, &wire.Reason{Code: no.Code, At: n.me, Next: p.payee, Currency: p.value.Currency, Need: no.Fee, Text: clip(no.Text, wire.MaxText)}
 	}
-	r := answer.Routes[0]
 	if len(p.fixed) == 0 {
-		if err := q.Request.CheckRoute(r); err != nil {
-			return nil, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency, Text: clip("the index gave a route that does not add up: "+err.Error(), wire.MaxText)}
+		if err := q.Request.CheckRoutes(answer.Routes); err != nil {
+			return nil, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency, Text: clip("the index gave routes that do not add up: "+err.Error(), wire.MaxText)}
 		}
 	}
-	out := &pay.Route{Hops: r.Hops, Amounts: r.Amounts}
-	if err := out.Check(n.me); err != nil {
-		return nil, &wire.Reason{Code: wire.BadRequest, At: n.me, Next: p.payee, Text: clip(err.Error(), wire.MaxText)}
+	var routes []quoted
+	var sum money.Amount
+	for _, r := range answer.Routes {
+		out := quoted{Route: pay.Route{Hops: r.Hops, Amounts: r.Amounts}, room: make([]money.Amount, len(r.Charges))}
+		for i, c := range r.Charges {
+			out.room[i] = c.CanPay
+		}
+		if err := out.Check(n.me); err != nil {
+			return nil, &wire.Reason{Code: wire.BadRequest, At: n.me, Next: p.payee, Text: clip(err.Error(), wire.MaxText)}
+		}
+		routes, sum = append(routes, out), sum+r.Arrives()
 	}
-	if out.Amounts[len(out.Amounts)-1] != p.value.Amount {
+	if sum != q.Request.Amount {
 		return nil, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency}
 	}
-	return out, nil
+	return routes, nil
 }
 
 // bestBlocked is what stands in the way at my own friends, where that alone explains it: the payee itself
-// if it is a friend, or the friend through whom most could pass when even that is too little.
+// if it is a friend, or the friend through whom most could pass when even all together carry too little.
 func (n *Node) bestBlocked(p *payment) *wire.Reason {
 	if f := n.friends[p.payee]; f != nil && p.payee != n.me && !f.removed && !f.tentative {
 		return n.blockedHop(f, p.payee, p.value.Currency, p.value.Amount)
 	}
 	var best *wire.Reason
+	var sum money.Amount
 	for _, f := range n.order {
 		if f.removed || f.tentative {
 			continue
 		}
 		no := n.blockedHop(f, f.id, p.value.Currency, p.value.Amount)
-		if no == nil {
+		if no != nil && no.Code == wire.LimitReached && p.mostParts() > 1 {
+			sum = min(sum+no.Left, money.MaxLimit)
+		}
+		if no == nil || sum >= p.value.Amount {
 			return nil
 		}
 		if best == nil || best.Code != wire.LimitReached && no.Code == wire.LimitReached || no.Left > best.Left {
@@ -143,15 +206,14 @@ func (n *Node) quote(id uint64, p *payment) {
 		n.quoteMost(id, p)
 		return
 	}
-	n.plan(p, func(r *pay.Route, no *wire.Reason) {
+	n.plan(p, func(routes []quoted, no *wire.Reason) {
 		q := &QuoteView{Amount: p.value, Fee: money.Value{Currency: p.value.Currency}, Parts: []PartView{}}
-		if r != nil {
+		if len(routes) > 0 {
 			q.Possible = true
-			q.Fee.Amount = r.Fee()
-			q.Parts = append(q.Parts, n.partView(p, *r))
-			if p.maxFee > 0 && r.Fee() > p.maxFee {
+			q.carriedBy(p, routes)
+			if p.maxFee > 0 && q.Fee.Amount > p.maxFee {
 				q.Possible = false
-				no = &wire.Reason{Code: wire.FeeAboveMax, Need: r.Fee(), Currency: p.value.Currency}
+				no = &wire.Reason{Code: wire.FeeAboveMax, Need: q.Fee.Amount, Currency: p.value.Currency}
 			}
 		}
 		if no != nil {
@@ -165,6 +227,14 @@ func (n *Node) quote(id uint64, p *payment) {
 			n.reply(id, q, nil)
 		})
 	})
+}
+
+// carriedBy enters the routes of a quote.
+func (q *QuoteView) carriedBy(p *payment, routes []quoted) {
+	for _, r := range routes {
+		q.Fee.Amount += r.Fee()
+		q.Parts = append(q.Parts, partView(p, r.Route))
+	}
 }
 
 // noQuote says that nothing can be paid, whatever the way.
@@ -187,17 +257,14 @@ func (n *Node) quoteMost(id uint64, p *payment) {
 			return
 		}
 		p.value.Amount = up
-		n.plan(p, func(r *pay.Route, no *wire.Reason) {
-			if r != nil {
-				q.Fee.Amount = r.Fee()
-				q.Parts = append(q.Parts, n.partView(p, *r))
-			}
+		n.plan(p, func(routes []quoted, no *wire.Reason) {
+			q.carriedBy(p, routes)
 			n.reply(id, q, nil)
 		})
 	})
 }
 
-// most finds the largest amount that one route can carry to the payee: straight, or by asking an index. The reason is
+// most finds the largest amount that can be brought to the payee: straight, or by asking an index. The reason is
 // why none could be asked.
 func (n *Node) most(p *payment, then func(money.Amount, *wire.Reason)) {
 	var direct money.Amount
@@ -213,8 +280,7 @@ func (n *Node) most(p *payment, then func(money.Amount, *wire.Reason)) {
 			return
 		}
 	}
-	req := n.request(p)
-	req.Amount = 0
+	req := n.request(p, 0)
 	if len(req.Own) == 0 || len(p.fixed) > 0 {
 		then(direct, nil)
 		return
@@ -226,7 +292,11 @@ func (n *Node) most(p *payment, then func(money.Amount, *wire.Reason)) {
 		}
 		up := direct
 		if a.Answer.Refusal() == nil {
-			up = max(up, a.Answer.Routes[0].Arrives())
+			var sum money.Amount
+			for _, r := range a.Answer.Routes {
+				sum += r.Arrives()
+			}
+			up = max(up, sum)
 		}
 		then(up, nil)
 	})

@@ -242,8 +242,8 @@ func (n *Node) adopt(f *friend, ch *credit.Channel) {
 	}
 	for _, l := range ch.Mine.Locks {
 		out := &outgoing{}
-		if was := beforeOut[l.Number]; was != nil && was.payment == nil && len(was.preimages) > 0 && l.Condition.Met(was.preimages) {
-			out.preimages = was.preimages // it was carried and opened: it is fulfilled again
+		if was := beforeOut[l.Number]; was != nil && len(was.preimages) > 0 && l.Condition.Met(was.preimages) {
+			out.preimages, out.payment = was.preimages, was.payment // it was opened: it is fulfilled again
 			ch.Fulfil(l.Number)
 		}
 		f.out[l.Number] = out
@@ -263,10 +263,9 @@ func (n *Node) forgetLocks(f *friend) {
 				n.markIn(up, out.up.number)
 			}
 		}
-		if p := out.payment; p != nil && p.at == (place{f, number}) {
-			p.at = place{}
-			if n.payments[p.id] == p {
-				n.markPayment(p)
+		if p := out.payment; p != nil && p.stage != stagePaid {
+			if t := p.partAt(place{f, number}); t != nil {
+				t.at = place{}
 			}
 		}
 		n.dropOut(f, number)
@@ -632,46 +631,54 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 	if err != nil {
 		return
 	}
+	if l.End != credit.Fulfilled && (l.End == credit.Dropped || slices.Contains(f.ch.Theirs.Cancels, l.Number)) {
+		return // an earlier try, whose drop the friend does not know of yet
+	}
 	p := n.payments[box.Payment]
 	if p == nil {
 		p = &payment{
 			id: box.Payment, salt: box.Salt, form: box.Form, payee: payee, value: money.Value{Amount: box.Total, Currency: box.Currency},
-			created: n.now, giveUp: n.now, invoice: box.Invoice, text: box.Text, hash: l.Condition.Hashes[0],
+			created: n.now, giveUp: n.now, maxParts: DefaultParts, invoice: box.Invoice, text: box.Text, hash: l.Condition.Hashes[0],
 		}
 		n.payments[p.id] = p
 	}
 	out.payment = p
 	n.markOut(f, l.Number)
-	if p.at.stands() && l.End != credit.Fulfilled {
-		return // this is an earlier try, whose drop the friend does not know of yet
+	t := p.partOf(l.Part)
+	if t == nil {
+		t = &part{id: l.Part, route: r}
+		p.parts = append(p.parts, t)
 	}
+	t.at, p.catching = place{f, l.Number}, false
 	p.salt, p.boxSalt, p.sealed = box.Salt, b.Salt, &sealed
-	p.route, p.part, p.at, p.catching = r, l.Part, place{f, l.Number}, false
-	n.stage(p, stageLocked)
-	switch { // it may have ended before it was known for mine
-	case l.End == credit.Fulfilled:
+	if p.stage == stageRoute {
+		n.stage(p, stageLocked)
+	}
+	n.markPayment(p)
+	if l.End == credit.Fulfilled { // it was opened before it was known for mine
 		n.paid(p, l, &wire.Reveal{Number: l.Number, Preimages: out.preimages})
-	case l.End == credit.Dropped:
-		n.partReturned(p, &wire.Reason{Code: wire.CodeNone, Currency: l.Currency})
 	}
 }
 
-// stands says whether there is a lock of mine at a place that the friend has not given up.
-func (at place) stands() bool {
-	if at.friend == nil {
-		return false
-	}
-	l := at.friend.ch.OwnLock(at.number)
-	return l != nil && l.End != credit.Dropped && !slices.Contains(at.friend.ch.Theirs.Cancels, at.number)
-}
-
-// orphans are payments whose lock is gone after a restore: whether they were paid is not known here.
-// They wait until the user asks the payee and cancels them.
+// orphans are parts whose lock is gone after a restore: whether they were paid is not known here. A payment of which
+// nothing else stands waits until the user asks the payee and cancels it; once every friend has been heard, one of which
+// too little stands is given up, which a payee that has opened it does not follow.
 func (n *Node) orphans() {
-	for _, p := range n.payments {
-		if f := p.at.friend; f != nil && f.lost == whole && (f.out[p.at.number] == nil || f.out[p.at.number].payment != p) {
-			p.at = place{}
-			n.markPayment(p)
+	heard := !slices.ContainsFunc(n.order, func(f *friend) bool { return f.lost != whole })
+	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
+		p := n.payments[id]
+		for _, t := range slices.Clone(p.parts) {
+			f := t.at.friend
+			if f == nil {
+				f = n.friends[t.route.Hops[0]]
+			}
+			if f == nil || f.lost == whole && (t.at.friend == nil || f.out[t.at.number] == nil || f.out[t.at.number].payment != p) {
+				p.drop(t)
+				n.markPayment(p)
+			}
+		}
+		if amount, _ := p.standing(); heard && p.stage == stageLocked && 0 < amount && amount < p.value.Amount {
+			n.giveUpRest(p, &wire.Reason{Code: wire.GaveUp, At: n.me, Currency: p.value.Currency, Text: "restored: not all parts of it are there"})
 		}
 	}
 }

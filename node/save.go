@@ -341,7 +341,7 @@ func (n *Node) savedOut(f *friend, number uint64) any {
 	}
 	if p := out.payment; p != nil {
 		s.Payment = p.id[:]
-		s.Row = savedRow{Payee: p.payee, Text: p.text, Fee: p.route.Fee()}
+		s.Row = savedRow{Payee: p.payee, Text: p.text, Fee: p.feeAt(place{f, number})}
 	}
 	return s
 }
@@ -356,6 +356,14 @@ type savedInvoice struct {
 
 func savedInvoiceOf(i *invoice) *savedInvoice {
 	return &savedInvoice{Signed: i.signed, State: uint8(i.state), Payer: i.payer, PaidAt: i.paidAt}
+}
+
+type savedPart struct {
+	_       struct{} `cbor:",toarray"`
+	ID      wire.PartID
+	Hops    []ident.ID
+	Amounts []money.Amount
+	Arrived bool
 }
 
 type savedPayment struct {
@@ -377,10 +385,8 @@ type savedPayment struct {
 	Text     string
 	Fixed    []ident.ID
 	Stage    uint8
-	Hops     []ident.ID
-	Amounts  []money.Amount
-	Part     wire.PartID
-	At       []savedPlace
+	MaxParts uint64
+	Parts    []savedPart
 	Since    int64
 	Told     []byte // JSON of the reason's view
 	Preimage []ident.Preimage

@@ -59,7 +59,7 @@ func TestNamedMaxFeeSurvivesRestart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			loaded.fixed, loaded.tries, loaded.stage, loaded.at = nil, 1, stageRoute, place{}
+			loaded.fixed, loaded.tries, loaded.stage, loaded.parts = nil, 1, stageRoute, nil
 			n[0].payments[id] = loaded
 			w.must(n[1], &SetFee{Friend: "zero", Currency: fst, Fee: money.Fee{Base: 3}})
 			w.now += 2000

@@ -324,7 +324,11 @@ func (n *Node) repeat(f *friend) {
 			continue
 		}
 		if len(in.preimages) > 0 {
-			n.send(f, &wire.Reveal{Number: l.Number, Preimages: in.preimages, Note: in.note})
+			m := &wire.Reveal{Number: l.Number, Preimages: in.preimages, Note: in.note}
+			n.send(f, m)
+			if c := in.mine; c != nil && c.form == wire.FormPush && len(in.note) == 0 { // opened in this Step: the receipt is not signed yet
+				n.sealReceived(c, place{f, l.Number}, l.Part, m)
+			}
 		} else if in.mine != nil {
 			n.sendArrived(f, in.mine, &l.Lock)
 		} else if in.arrived != nil {
@@ -335,7 +339,7 @@ func (n *Node) repeat(f *friend) {
 		if l.Opened == credit.Queued || l.End != credit.Open {
 			continue
 		}
-		for _, note := range n.ordersOf(f.out[l.Number]) {
+		for _, note := range n.ordersOf(f, l.Number) {
 			n.send(f, &wire.Onward{Number: l.Number, Note: note})
 		}
 	}

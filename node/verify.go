@@ -75,35 +75,35 @@ func (n *Node) signatureIn(e Event) (ident.Check, bool) {
 			}
 			return ident.Check{ID: e.Peer, Tag: wire.TagPromise, Msg: m.Promise.Body, Sig: m.Promise.Sig}, true
 		case *wire.Acknowledge:
-			if p := n.lockedBy(e.Peer, m.Number); p != nil && p.stage == stageLocked {
-				return n.wordCheck(p, pay.Arrived, m.Note)
+			if p, t := n.lockedBy(e.Peer, m.Number); t != nil && !t.arrived {
+				return n.wordCheck(p, t, pay.Arrived, m.Note)
 			}
 		case *wire.Reveal:
-			if p := n.lockedBy(e.Peer, m.Number); p != nil && p.form == wire.FormPush {
-				return n.wordCheck(p, pay.Received, m.Note)
+			if p, t := n.lockedBy(e.Peer, m.Number); t != nil && p.form == wire.FormPush && p.received.None() {
+				return n.wordCheck(p, t, pay.Received, m.Note)
 			}
 		}
 	}
 	return ident.Check{}, false
 }
 
-func (n *Node) wordCheck(p *payment, k pay.WordKind, note []byte) (ident.Check, bool) {
-	w, err := n.openWord(p, k, p.part, note)
+func (n *Node) wordCheck(p *payment, t *part, k pay.WordKind, note []byte) (ident.Check, bool) {
+	w, err := n.openWord(p, k, t.id, note)
 	if err != nil {
 		return ident.Check{}, false
 	}
 	return w.Check, true
 }
 
-// lockedBy is my payment whose lock towards peer has the number, if its seal is at hand.
-func (n *Node) lockedBy(peer ident.ID, number uint64) *payment {
+// lockedBy is my payment, and its part, whose lock towards peer has the number, if its seal is at hand.
+func (n *Node) lockedBy(peer ident.ID, number uint64) (*payment, *part) {
 	f := n.friends[peer]
 	if f == nil {
-		return nil
+		return nil, nil
 	}
 	out := f.out[number]
 	if out == nil || out.payment == nil || out.payment.sealed == nil {
-		return nil
+		return nil, nil
 	}
-	return out.payment
+	return out.payment, out.payment.partAt(place{f, number})
 }

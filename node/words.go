@@ -282,6 +282,7 @@ func (n *Node) Proof(ref string) (string, *Error) {
 }
 
 // partView shows a route as a part.
-func (n *Node) partView(p *payment, r pay.Route) PartView {
-	return PartView{Amount: p.value, Fee: money.Value{Amount: r.Fee(), Currency: p.value.Currency}, Hops: r.Hops}
+func partView(p *payment, r pay.Route) PartView {
+	arrives := r.Amounts[len(r.Amounts)-1]
+	return PartView{Amount: money.Value{Amount: arrives, Currency: p.value.Currency}, Fee: money.Value{Amount: r.Fee(), Currency: p.value.Currency}, Hops: r.Hops}
 }

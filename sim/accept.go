@@ -172,6 +172,10 @@ func (x *watch) follow(m *Member, to ident.ID, base, mark wire.Mark, from *tally
 			}
 		}
 		next, no := x.oneStep(m, to, s, p, held)
+		if no != "" && p.Start != nil && s.base != base { // or the reader refused that one, and the figures are those of what it holds
+			s.base = base
+			next, no = x.oneStep(m, to, s, p, from)
+		}
 		if no == "" {
 			return next, ""
 		}

@@ -194,6 +194,7 @@ func (w *World) auditDone(m *Member) {
 	}
 	paid := map[wire.PaymentID]money.Amount{}
 	times := map[wire.PaymentID]int{}
+	brought := map[wire.PaymentID]money.Amount{}
 	for _, k := range w.watch.order {
 		if k.to == m.id || k.from != m.id {
 			continue
@@ -207,6 +208,9 @@ func (w *World) auditDone(m *Member) {
 			if id, ok := w.paymentOf(t.lock.Part); ok {
 				paid[id] += t.lock.Amount
 				times[id]++
+				if a := w.watch.tries[t.lock.Part]; a != nil {
+					brought[id] += a.amount
+				}
 			}
 		}
 	}
@@ -219,25 +223,34 @@ func (w *World) auditDone(m *Member) {
 		}
 		id, _ := wire.ParseID16(key)
 		total := v.Amount.Amount + v.Fee.Amount
+		var parts money.Amount // less than the total where a liar opened a part before all had come
+		for _, t := range v.Parts {
+			parts += t.Amount.Amount + t.Fee.Amount
+		}
 		switch {
 		case v.State == node.Returned && times[id] > 0:
 			w.fail("S6", "%s: payment %s is returned, and %d were paid", m, key, paid[id])
-		case v.State == node.Paid && times[id] != 1 && (w.honest() || times[id] > 1):
-			w.fail("S6", "%s: payment %s is paid, in %d locks", m, key, times[id])
-		case v.State == node.Paid && times[id] == 1 && paid[id] != total:
-			w.fail("S6", "%s: payment %s cost %d, it says %d", m, key, paid[id], total)
+		case v.State == node.Paid && times[id] != len(v.Parts) && (w.honest() || times[id] > len(v.Parts)):
+			w.fail("S6", "%s: payment %s is paid, in %d locks of %d parts", m, key, times[id], len(v.Parts))
+		case v.State == node.Paid && times[id] == len(v.Parts) && paid[id] != parts:
+			w.fail("S6", "%s: payment %s cost %d, it says %d", m, key, paid[id], parts)
+		case v.State == node.Paid && (parts > total || parts < total && w.honest()):
+			w.fail("S6", "%s: payment %s is of %d, its parts of %d", m, key, total, parts)
 		}
 		if v.State == node.Paid {
 			w.Stats.Paid++
 			if len(v.Parts) > 0 && len(v.Parts[0].Hops) > 1 {
 				w.Stats.Far++
 			}
+			if len(v.Parts) > 1 {
+				w.Stats.Split++
+			}
 			w.watch.receipt(m, v)
 		}
 	}
-	for id, n := range times {
-		if n > 1 {
-			w.fail("S6", "%s pays payment %s %d times", m, id, n)
+	for id := range times {
+		if total, ok := w.watch.totals[id]; ok && brought[id] > total {
+			w.fail("S6", "%s pays %d of payment %s, which is of %d", m, brought[id], id, total)
 		}
 	}
 }
@@ -291,7 +304,7 @@ type flow struct{ gets, gives money.Amount }
 
 // auditParts: no mediator loses, no invoice is paid twice.
 func (w *World) auditParts() {
-	invoices, tales := map[wire.PaymentID]int{}, map[wire.PaymentID]string{}
+	invoices, tales := map[wire.PaymentID]money.Amount{}, map[wire.PaymentID]string{} // how many times over, in millionths
 	type named struct {
 		way
 		number uint64
@@ -326,7 +339,7 @@ func (w *World) auditParts() {
 				final[k.to] = true
 				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && !to.restore && !counted[named{k, t.lock.Number}] {
 					counted[named{k, t.lock.Number}] = true
-					invoices[box.Payment]++
+					invoices[box.Payment] += box.Amount * 1_000_000 / box.Total
 					tales[box.Payment] += w.story(part) + " | "
 				}
 			}
@@ -345,8 +358,8 @@ func (w *World) auditParts() {
 		}
 	}
 	for id, n := range invoices {
-		if n > 1 {
-			w.fail("S7", "invoice %s is paid %d times: %s", id, n, tales[id])
+		if n > 1_000_000 {
+			w.fail("S7", "invoice %s is paid %d millionths: %s", id, n, tales[id])
 		}
 	}
 }

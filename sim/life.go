@@ -27,7 +27,7 @@ func live(seed uint64, real bool, logs func(string, ...any)) *World {
 		span = 15_000
 	}
 	n := int64(len(w.Members))
-	for range w.between(88, 108) {
+	for range w.between(98, 120) {
 		w.at(w.between(0, span), t.pay)
 	}
 	for range w.between(3, 6) * max(1, n/4) {

@@ -14,6 +14,7 @@ import (
 type attempt struct {
 	payer    ident.ID
 	lock     *toldLock
+	amount   money.Amount
 	begun    int64 // milliseconds of true time
 	released int64 // when the payer first told the payee to open it, 0: not yet
 }
@@ -39,25 +40,33 @@ func (x *watch) begins(m *Member, to ident.ID, t *toldLock) {
 	}
 }
 
-// again is the part of rule S6 that forbids a second part while the first may still be paid.
+// again is the part of rule S6 that forbids parts of more than the whole while the first may still be paid.
 func (x *watch) again(a *attempt, box *wire.Box) {
+	a.amount = box.Amount
+	x.totals[box.Payment] = box.Total
 	m := x.w.byID[a.payer]
 	if m.liar != nil || m.restore {
 		return
 	}
+	all := []*attempt{a}
 	for _, b := range x.pays[box.Payment] {
-		if b.payer != a.payer {
-			continue
+		if b.payer == a.payer {
+			all = append(all, b)
 		}
-		earlier, later := b, a
-		if a.begun < b.begun {
-			earlier, later = a, b
+	}
+	for _, later := range all {
+		var sum money.Amount
+		for _, b := range all {
+			if b.begun > later.begun || b.lock.cancel && b.lock.gaveUp <= later.begun {
+				continue
+			}
+			sum += b.amount
+			if box.Form == wire.FormPush && b.released > 0 && b.released < later.begun {
+				x.w.fail("S6", "%s begins a part of payment %s after it told the payee to open an earlier one", m, box.Payment)
+			}
 		}
-		if !earlier.lock.cancel || earlier.lock.gaveUp > later.begun {
-			x.w.fail("S6", "%s begins a part of payment %s while an earlier one is locked", m, box.Payment)
-		}
-		if box.Form == wire.FormPush && earlier.released > 0 && earlier.released < later.begun {
-			x.w.fail("S6", "%s begins a part of payment %s after it told the payee to open an earlier one", m, box.Payment)
+		if sum > box.Total {
+			x.w.fail("S6", "%s has parts of %d of payment %s locked, which is of %d", m, sum, box.Payment, box.Total)
 		}
 	}
 }
@@ -70,6 +79,7 @@ func (x *watch) orders(from, to *Member, msg *wire.Onward) {
 	if t := x.ledger(from.id, to.id).locks[msg.Number]; t != nil {
 		if a := x.tries[t.lock.Part]; a != nil && a.payer == from.id && a.released == 0 {
 			a.released = x.w.now
+			x.whole(from, t)
 		}
 	}
 }
@@ -133,5 +143,22 @@ func (x *watch) arrival(from, to *Member, msg *wire.Acknowledge) {
 		if t.box != nil {
 			x.arrived[t.box.Payment] = true
 		}
+	}
+}
+
+// whole is the part of rule S6 that forbids a payer to release a push of which not all stands.
+func (x *watch) whole(m *Member, l *toldLock) {
+	id, ok := x.w.paymentOf(l.lock.Part)
+	if !ok || m.liar != nil || m.restore {
+		return
+	}
+	var sum money.Amount
+	for _, b := range x.pays[id] {
+		if b.payer == m.id && (!b.lock.dropped || b.lock.droppedAt == x.w.now) { // a cancel may have come in the Step of the release, after it
+			sum += b.amount
+		}
+	}
+	if total := x.totals[id]; sum != total {
+		x.w.fail("S6", "%s releases payment %s of %d while parts of %d stand", m, id, total, sum)
 	}
 }

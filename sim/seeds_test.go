@@ -91,7 +91,8 @@ func runSeeds(t *testing.T, first uint64, count int, until time.Time) (*totals, 
 // totals is what all worlds of a run had together.
 type totals struct {
 	seeds                                  float64
-	begun, paid, far, steps, messages      float64
+	begun, paid, far, split                float64
+	steps, messages                        float64
 	faults, lies, caught, refusals, worlds map[string]float64
 }
 
@@ -102,6 +103,7 @@ func newTotals() *totals {
 func (x *totals) add(s *Stats) {
 	x.seeds++
 	x.begun, x.paid, x.far = x.begun+float64(s.Payments), x.paid+float64(s.Paid), x.far+float64(s.Far)
+	x.split += float64(s.Split)
 	x.steps, x.messages = x.steps+float64(s.Steps), x.messages+float64(s.Messages)
 	for k, n := range s.Faults {
 		if n > 0 {
@@ -125,7 +127,7 @@ func (x *totals) add(s *Stats) {
 
 func (x *totals) report(t *testing.T) {
 	n := max(x.seeds, 1)
-	t.Logf("a seed: %.1f payments begun, %.1f paid, %.1f %% of those over two channels or more; %.0f steps, %.0f messages", x.begun/n, x.paid/n, 100*x.far/max(x.paid, 1), x.steps/n, x.messages/n)
+	t.Logf("a seed: %.1f payments begun, %.1f paid, %.1f %% of those over two channels or more, %.1f %% in two parts or more; %.0f steps, %.0f messages", x.begun/n, x.paid/n, 100*x.far/max(x.paid, 1), 100*x.split/max(x.paid, 1), x.steps/n, x.messages/n)
 	for _, f := range AllFaults {
 		t.Logf("fault %-24s in %5.1f %% of the seeds", f, 100*x.faults[string(f)]/n)
 	}
@@ -141,6 +143,9 @@ func (x *totals) require(t *testing.T) {
 	}
 	if x.far < 0.2*x.paid {
 		t.Errorf("%.1f %% of the payments went over two channels or more, at least 20 %% are needed", 100*x.far/x.paid)
+	}
+	if x.split < 0.02*x.paid {
+		t.Errorf("%.1f %% of the payments went in two parts or more, at least 2 %% are needed", 100*x.split/x.paid)
 	}
 	for _, f := range AllFaults {
 		if x.faults[string(f)] < 0.05*x.seeds {

@@ -61,6 +61,8 @@ var passing = map[string]string{
 	"payment.told":         "words; saved with what has ended",
 	"payment.avoid":        "learned again from the same failure",
 	"payment.overrides":    "learned again from the same failure",
+	"part.room":            "what an index said; one that has heard of the part since says less",
+	"Node.learned":         "learned again from the same failure",
 	"payment.catching":     "looked at again after a start",
 	"collection.name":      "what one part said; each part says it",
 	"collection.text":      "what one part said; each part says it",

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"kula/ident"
+	"kula/money"
 	"kula/node"
 	"kula/pay"
 	"kula/wire"
@@ -19,18 +20,19 @@ type number struct{ epoch, seq uint64 }
 
 // told is one lock as its writer told it.
 type toldLock struct {
-	lock     wire.Lock
-	digest   ident.Hash
-	fulfil   bool // its writer made it debt
-	dropped  bool
-	cancel   bool      // its reader gave it up
-	gaveUp   int64     // when, in milliseconds of true time
-	box      *wire.Box // what its payer told the payee, nil unless it ends here and can be opened
-	final    bool      // it ends at its reader
-	opened   wire.Mark // the first promise that told it, without hash
-	ended    wire.Mark // the first that told its end
-	revealed bool      // its reader revealed it and had saved that
-	passed   bool      // its reader showed the preimages at all
+	lock      wire.Lock
+	digest    ident.Hash
+	fulfil    bool // its writer made it debt
+	dropped   bool
+	droppedAt int64     // in milliseconds of true time
+	cancel    bool      // its reader gave it up
+	gaveUp    int64     // when, in milliseconds of true time
+	box       *wire.Box // what its payer told the payee, nil unless it ends here and can be opened
+	final     bool      // it ends at its reader
+	opened    wire.Mark // the first promise that told it, without hash
+	ended     wire.Mark // the first that told its end
+	revealed  bool      // its reader revealed it and had saved that
+	passed    bool      // its reader showed the preimages at all
 }
 
 // ledger is all that was ever written one way.
@@ -68,6 +70,7 @@ type watch struct {
 	refused  map[ident.ID]int        // liars, by how often they were told no
 	arrived  map[wire.PaymentID]bool // the payee has signed that it is locked to it
 	pays     map[wire.PaymentID][]*attempt
+	totals   map[wire.PaymentID]money.Amount // what they are to bring together
 	tries    map[wire.PartID]*attempt
 	read     struct { // last
 		promise *wire.Promise
@@ -81,7 +84,7 @@ func newWatch(w *World) *watch {
 		w: w, ways: map[way]*ledger{}, promises: map[ident.Hash]*wire.Promise{}, bodies: map[ident.Hash][]byte{},
 		hellos: map[hello]greeting{},
 		origin: map[wire.PartID]ident.ID{}, parts: map[wire.PartID][]way{},
-		refused: map[ident.ID]int{}, arrived: map[wire.PaymentID]bool{}, pays: map[wire.PaymentID][]*attempt{}, tries: map[wire.PartID]*attempt{},
+		refused: map[ident.ID]int{}, arrived: map[wire.PaymentID]bool{}, pays: map[wire.PaymentID][]*attempt{}, totals: map[wire.PaymentID]money.Amount{}, tries: map[wire.PartID]*attempt{},
 	}
 }
 
@@ -345,7 +348,7 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 	}
 	for _, n := range g.Drops {
 		for _, k := range l.all(n) {
-			k.dropped = true
+			k.dropped, k.droppedAt = true, x.w.now
 			k.endedIn(at)
 			if k.fulfil && m.liar == nil && !m.restore && l.past[n] == nil {
 				x.w.fail("S6", "%s drops lock %d to %s, which it fulfilled", m, n, to.Short())
@@ -400,16 +403,52 @@ func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reve
 	if !l.final {
 		return
 	}
-	if box == nil || box.Amount != l.lock.Amount || box.Total != l.lock.Amount || box.Currency != l.lock.Currency {
-		x.w.fail("S7", "%s reveals for %d %s what is not exactly right: %+v", m, l.lock.Amount, l.lock.Currency, box)
+	if box == nil {
+		x.w.fail("S7", "%s reveals for %d %s what it cannot open", m, l.lock.Amount, l.lock.Currency)
+		return
+	}
+	sum := x.together(m, box, l)
+	if box.Amount != l.lock.Amount || box.Currency != l.lock.Currency || !m.restore && (sum < box.Total || sum > box.Total && x.w.honestWay()) {
+		x.w.fail("S7", "%s reveals for %d %s what is not exactly right, %d together of %d: %+v", m, l.lock.Amount, l.lock.Currency, sum, box.Total, box)
 		return
 	}
 	if box.Form != wire.FormPush {
 		i, err := pay.OpenInvoice(m.keys, box.Invoice)
-		if err != nil || i.Payee != m.id || i.Amount != l.lock.Amount || i.Currency != l.lock.Currency || i.Hash != l.lock.Condition.Hashes[0] {
+		if err != nil || i.Payee != m.id || i.Amount != box.Total || i.Currency != l.lock.Currency || i.Hash != l.lock.Condition.Hashes[0] {
 			x.w.fail("S7", "%s reveals an invoice that it did not write so: %v", m, err)
 		}
 	}
+}
+
+// together is what the parts bring to a payee that belong to one payment with l: all that were locked under its
+// condition and not given up. It may be more than the payee has accepted where somebody on the way lies and the payer tries
+// again, or where a restored payer does.
+func (x *watch) together(m *Member, box *wire.Box, l *toldLock) (sum money.Amount) {
+	seen := map[wire.PartID]bool{} // a liar may bring one twice; the second is given up
+	key := keyOf(&l.lock)          // two may pay one invoice; the second's is given up
+	for _, k := range x.order {
+		if k.to != m.id {
+			continue
+		}
+		up := x.ways[k]
+		for _, n := range up.order {
+			t := up.locks[n]
+			if t.final && !t.cancel && t.box != nil && t.box.Payment == box.Payment && t.lock.Condition.ID() == l.lock.Condition.ID() && keyOf(&t.lock) == key && !seen[t.lock.Part] {
+				seen[t.lock.Part] = true
+				sum += t.lock.Amount
+			}
+		}
+	}
+	return sum
+}
+
+// keyOf is the payer's ephemeral key in what a lock carries.
+func keyOf(l *wire.Lock) ident.BoxKey {
+	b, err := pay.ParseBlob(l.Blob)
+	if err != nil {
+		return ident.BoxKey{}
+	}
+	return b.Key
 }
 
 // box is what the payer told the payee; final says whether the lock ends at m at all.

@@ -44,7 +44,7 @@ func (w *World) settleTown(n int) *town {
 		}
 		t.know(with, i)
 	}
-	for range w.between(0, int64(n)) {
+	for range w.between(0, int64(n+n/2)) {
 		a, b := int(w.between(0, int64(n-1))), int(w.between(0, int64(n-1)))
 		if a != b && !slices.Contains(t.friends[a], b) {
 			t.know(a, b)
@@ -174,7 +174,13 @@ func (t *town) pay() {
 	if w.chance(0.1) {
 		v.Amount = money.Amount(w.between(40, 1500))
 	}
+	if w.chance(0.2) {
+		v.Amount = t.large(payer, v)
+	}
 	c := &node.Pay{GiveUp: w.between(2000, 15_000)}
+	if w.chance(0.2) {
+		c.MaxParts = int(w.between(1, 4))
+	}
 	if !w.chance(0.1) {
 		fee := money.Amount(w.between(3, 60))
 		c.MaxFee = &fee
@@ -194,6 +200,19 @@ func (t *town) pay() {
 	default:
 		t.invoice(payer, payee, c, v, true)
 	}
+}
+
+// large is an amount that no friend of the payer's can carry alone, and two can; v's if there are no two.
+func (t *town) large(payer *Member, v money.Value) money.Amount {
+	var most, second money.Amount
+	for _, f := range payer.node.Friends() {
+		can := currencyOf(&f, v.Currency).CanPay.Amount
+		most, second = max(most, can), max(second, min(most, can))
+	}
+	if second == 0 {
+		return v.Amount
+	}
+	return most + money.Amount(t.w.between(1, int64(second)))
 }
 
 // cycle pays oneself round three friends, if there are such.

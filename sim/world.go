@@ -42,6 +42,7 @@ type Stats struct {
 	Payments int // that were begun
 	Paid     int
 	Far      int // paid over two channels or more
+	Split    int // paid in two parts or more
 	Steps    int
 	Messages int
 	Faults   map[Fault]int // each kind that happened

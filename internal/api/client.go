@@ -389,6 +389,7 @@ type Order struct {
 	Amount   *money.Value `json:"amount,omitempty"`
 	MaxFee   *money.Value `json:"maxFee,omitempty"` // nil: none without consent
 	Route    []string     `json:"route,omitempty"`
+	MaxParts int          `json:"maxParts,omitempty"` // 0: 8
 	GiveUpMs int64        `json:"giveUpMs,omitempty"`
 	WaitMs   int64        `json:"waitMs,omitempty"`
 	Text     string       `json:"text,omitempty"`

@@ -33,6 +33,7 @@ type paymentOrder struct {
 	Amount   *money.Value `json:"amount,omitempty" doc:"With to: how much. With invoice: must agree with it. A quote without an amount says how much at most."`
 	MaxFee   *money.Value `json:"maxFee,omitempty" doc:"The highest fee that is fine; absent: none."`
 	Route    []string     `json:"route,omitempty" maxItems:"20" doc:"Friends or keys after the payer, payee included; absent: find one."`
+	MaxParts int          `json:"maxParts,omitempty" minimum:"0" maximum:"32" doc:"In how many parts, each over its own route, at most; 0 or absent: 8. With route: one."`
 	GiveUpMs int64        `json:"giveUpMs,omitempty" minimum:"0" maximum:"86400000" doc:"How long other routes are tried; absent: 30 s."`
 	WaitMs   int64        `json:"waitMs,omitempty" minimum:"0" doc:"How long the answer may wait for the payment to be paid, held or returned, at most 10 minutes."`
 	Text     string       `json:"text,omitempty" maxLength:"280" doc:"Sealed to the payee, and in both account books."`
@@ -71,7 +72,7 @@ func (s *Server) registerPayments(a huma.API) {
 
 // command turns an order into the node's command.
 func (o *paymentOrder) command() (*node.Pay, error) {
-	c := &node.Pay{Invoice: o.Invoice, To: o.To, Route: o.Route, GiveUp: o.GiveUpMs, Text: o.Text}
+	c := &node.Pay{Invoice: o.Invoice, To: o.To, Route: o.Route, MaxParts: o.MaxParts, GiveUp: o.GiveUpMs, Text: o.Text}
 	if (o.Invoice == "") == (o.To == "") {
 		return nil, problem(http.StatusUnprocessableEntity, wire.BadRequest, "give either an invoice, or to and amount")
 	}

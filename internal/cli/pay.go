@@ -13,6 +13,7 @@ import (
 	"kula/money"
 	"kula/node"
 	"kula/pay"
+	"kula/route"
 	"kula/wire"
 )
 
@@ -25,12 +26,13 @@ type payFlags struct {
 	dryRun, minor bool
 	maxFee        string
 	route         []string
+	maxParts      int
 	wait, giveUp  duration
 	text          string
 }
 
 func (a *app) payCommand() *cobra.Command {
-	f := payFlags{giveUp: giveUpAfter}
+	f := payFlags{giveUp: giveUpAfter, maxParts: node.DefaultParts}
 	c := a.command("pay INVOICE|NAME|KEY|me [AMOUNT]", "Pay an invoice, a friend, anyone with a key, or myself round a ring of friends", cobra.RangeArgs(1, 3),
 		func(ctx context.Context, args []string) error {
 			return a.pay(ctx, args[0], strings.Join(args[1:], " "), &f)
@@ -40,6 +42,7 @@ func (a *app) payCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "only say whether it is possible, and the fee")
 	c.Flags().StringVar(&f.maxFee, "max-fee", "", "pay up to this fee without asking")
 	c.Flags().StringSliceVar(&f.route, "route", nil, "go through these: names or keys after me, the payee last, with commas")
+	c.Flags().IntVar(&f.maxParts, "max-parts", f.maxParts, "go in at most this many parts, each its own way")
 	waitFlag(c, &f.wait, defaultWait, "for the payment to end")
 	c.Flags().Var(&f.giveUp, "give-up", "for how long to try other ways")
 	c.Flags().StringVar(&f.text, "text", "", "what it is for; the payee sees it")
@@ -52,8 +55,11 @@ func (a *app) pay(ctx context.Context, target, amount string, f *payFlags) error
 	if err := checkText("--text", f.text); err != nil {
 		return err
 	}
+	if f.maxParts < 1 || f.maxParts > route.MaxParts {
+		return wrong("--max-parts %d: a payment goes in 1 to %d parts", f.maxParts, route.MaxParts)
+	}
 	// 0 would mean the node's own choice
-	order := api.Order{Route: f.route, Text: f.text, GiveUpMs: max(1, time.Duration(f.giveUp).Milliseconds()), WaitMs: time.Duration(f.wait).Milliseconds()}
+	order := api.Order{Route: f.route, MaxParts: f.maxParts, Text: f.text, GiveUpMs: max(1, time.Duration(f.giveUp).Milliseconds()), WaitMs: time.Duration(f.wait).Milliseconds()}
 	currency, err := a.payTarget(ctx, &order, target, amount, f)
 	if err != nil {
 		return err

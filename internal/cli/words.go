@@ -186,7 +186,12 @@ func (n names) through(parts []node.PartView) string {
 			}
 		}
 	}
-	if len(words) == 0 {
+	switch {
+	case len(parts) > 1 && len(words) == 0:
+		return fmt.Sprintf(" in %d parts", len(parts))
+	case len(parts) > 1:
+		return fmt.Sprintf(" in %d parts, through %s", len(parts), list(words))
+	case len(words) == 0:
 		return ""
 	}
 	return " through " + list(words)
