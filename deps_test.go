@@ -21,16 +21,17 @@ var layers = map[string]struct {
 }{
 	"money":     {pure: true},
 	"ident":     {pure: true, imports: []string{"github.com/mr-tron/base58", "github.com/oasisprotocol/curve25519-voi/", "github.com/tyler-smith/go-bip39", "golang.org/x/crypto/"}},
+	"onion":     {pure: true, imports: []string{"golang.org/x/crypto/chacha20", "kula/ident"}},
 	"wire/cbor": {}, // not pure by the letter: it keeps what it made for each type, for all goroutines
 	"wire":      {pure: true, imports: []string{"kula/ident", "kula/money", "kula/wire/cbor"}},
 	"credit":    {pure: true, imports: []string{"kula/ident", "kula/money", "kula/wire"}},
-	"pay":       {pure: true, imports: []string{"kula/credit", "kula/ident", "kula/money", "kula/wire"}},
+	"pay":       {pure: true, imports: []string{"kula/credit", "kula/ident", "kula/money", "kula/onion", "kula/wire"}},
 	"route":     {pure: true, imports: []string{"kula/ident", "kula/money", "kula/wire"}},
 	"node":      {pure: true, imports: []string{"kula/credit", "kula/ident", "kula/money", "kula/pay", "kula/route", "kula/wire"}},
 
 	"internal/store":           {imports: []string{"kula/ident", "kula/money", "kula/node", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "golang.org/x/sys/"}},
 	"internal/store/storetest": {imports: []string{"kula/ident", "kula/money", "kula/node", "kula/internal/store"}},
-	"sim":                      {imports: []string{"kula/credit", "kula/ident", "kula/money", "kula/node", "kula/pay", "kula/route", "kula/wire"}},
+	"sim":                      {imports: []string{"kula/credit", "kula/ident", "kula/money", "kula/node", "kula/onion", "kula/pay", "kula/route", "kula/wire"}},
 	"sim/plants":               {},
 
 	"internal/book":     {imports: []string{"kula/ident", "kula/money", "kula/node"}},

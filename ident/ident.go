@@ -42,6 +42,8 @@
 //	preimage of a salt         HMAC-SHA256(HKDF(master, "kula preimage 1"), salt)
 //	ephemeral secret of a box  HMAC-SHA256(HKDF(master, "kula box 1"), salt)
 //	… of a reply               HMAC-SHA256(HKDF(master, "kula reply 1"), salt)
+//	… of an onion              HMAC-SHA256(HKDF(master, "kula onion 1"), salt)
+//	what fills an onion        HMAC-SHA256(HKDF(master, "kula onion pad 1"), salt)
 //	secret of a purpose        HKDF(master, "kula secret 1 " ‖ purpose)
 //
 // So whoever kept the words and the salts (which are not secret) has the rest
@@ -59,6 +61,21 @@
 // half of SHA-512(identity seed). A shared secret of all zeros is refused. Box
 // and reply have separate ephemeral secrets, so a payer's keys never answer
 // anybody. The box itself is NaCl's secretbox (XSalsa20-Poly1305); see Seal.
+//
+// # Onions
+//
+// The keys of an onion are those of Sphinx (Danezis and Goldberg 2009) over Curve25519, the group in which its
+// authors built it. With P₁, P₂… the identities of the hops as X25519, e the ephemeral secret of a salt, clamped, and B the
+// base point, for each hop i:
+//
+//	c₁ = e                     E₁ = c₁·B
+//	Kᵢ = HKDF(cᵢ·Pᵢ, "kula onion 1" ‖ Eᵢ ‖ Pᵢ)
+//	bᵢ = SHA-512("kula onion 1" ‖ Eᵢ ‖ Kᵢ), little-endian, modulo the order of the group
+//	cᵢ₊₁ = cᵢ·bᵢ               Eᵢ₊₁ = bᵢ·Eᵢ
+//
+// The payer (OnionTo) knows all cᵢ. A hop gets Eᵢ, computes Kᵢ by X25519 with the secret of its identity (OnionFrom), and
+// gives Eᵢ₊₁ to the next (OnionNext): one key goes along the whole route and no two hops see the same. What is done with
+// the Kᵢ is package onion's.
 //
 // The package never reads a clock, a file or a random source: seeds and salts come
 // from the caller, who draws them at random.

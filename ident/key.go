@@ -2,6 +2,7 @@ package ident
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -33,12 +34,15 @@ type Key struct {
 	master   [32]byte
 	identity [32]byte           // seed of the Ed25519 key
 	signing  ed25519.PrivateKey // seed ‖ public key
-	agree    [32]byte           // my identity's X25519 secret
+	x25519   *ecdh.PrivateKey   // my identity's X25519 secret
 	agreeID  BoxKey             // and its public key
 	preimage [32]byte           // HMAC keys, by use of the salt
 	box      [32]byte
 	reply    [32]byte
-	seen     verifiers
+	onion    [32]byte
+	pad      [32]byte
+	seen     ring[*ed25519.ExpandedPublicKey]
+	hops     ring[*hopPoint]
 }
 
 var _ Suite = (*Key)(nil)
@@ -52,13 +56,19 @@ func NewKey(master [32]byte) *Key {
 		preimage: derive(master[:], infoPreimage),
 		box:      derive(master[:], infoBox),
 		reply:    derive(master[:], infoReply),
-		seen:     verifiers{keys: map[ID]*ed25519.ExpandedPublicKey{}},
+		onion:    derive(master[:], infoOnion),
+		pad:      derive(master[:], infoPad),
+		seen:     newRing[*ed25519.ExpandedPublicKey](maxVerifiers),
+		hops:     newRing[*hopPoint](maxHopPoints),
 	}
 	k.signing = ed25519.NewKeyFromSeed(k.identity[:])
 	k.id = ID(k.signing[32:])
 	half := sha512.Sum512(k.identity[:])
-	copy(k.agree[:], half[:32]) // x25519 clamps it
-	x25519.ScalarBaseMult((*[32]byte)(&k.agreeID), &k.agree)
+	var err error
+	if k.x25519, err = ecdh.X25519().NewPrivateKey(half[:32]); err != nil { // it clamps it
+		panic(fmt.Sprintf("ident: 32 bytes are an X25519 secret: %v", err))
+	}
+	k.agreeID = BoxKey(k.x25519.PublicKey().Bytes())
 	return k
 }
 
@@ -99,7 +109,7 @@ func (k *Key) Verify(id ID, tag Tag, msg []byte, sig Signature) bool {
 	if !ed25519.VerifyWithOptions(id[:], bytes, sig[:], zip215) {
 		return false
 	}
-	k.seen.add(id)
+	k.seen.add(id, expanded(id))
 	return true
 }
 
@@ -130,7 +140,7 @@ func (k *Key) VerifyAll(checks []Check) bool {
 	}
 	for _, c := range checks {
 		if k.seen.keys[c.ID] == nil {
-			k.seen.add(c.ID)
+			k.seen.add(c.ID, expanded(c.ID))
 		}
 	}
 	return true
@@ -160,7 +170,7 @@ func (k *Key) BoxTo(salt Salt, to ID) (BoxKey, SharedKey, error) {
 
 // BoxFrom implements Suite.
 func (k *Key) BoxFrom(eph BoxKey) (SharedKey, error) {
-	return agree(infoBox, k.agree, eph, eph, k.agreeID)
+	return k.agree(infoBox, eph, eph, k.agreeID)
 }
 
 // ReplyTo implements Suite.
@@ -191,7 +201,7 @@ func (k *Key) Pair(other ID) (SharedKey, error) {
 	if bytes.Compare(first[:], second[:]) > 0 {
 		first, second = second, first
 	}
-	return agree(infoPair, k.agree, BoxKey(u), first, second)
+	return k.agree(infoPair, BoxKey(u), first, second)
 }
 
 // ephemeral returns the X25519 pair of a salt.
@@ -214,31 +224,53 @@ func agree(info string, secret [32]byte, with, first, second BoxKey) (SharedKey,
 	return derive(shared, info+string(first[:])+string(second[:])), nil
 }
 
+// agree is the other agree with my identity's secret. The standard library's X25519 is the faster one where the secret stays.
+func (k *Key) agree(info string, with, first, second BoxKey) (SharedKey, error) {
+	public, err := ecdh.X25519().NewPublicKey(with[:])
+	if err != nil {
+		panic(fmt.Sprintf("ident: 32 bytes are an X25519 key: %v", err))
+	}
+	shared, err := k.x25519.ECDH(public)
+	if err != nil {
+		return SharedKey{}, errNoSecret
+	}
+	return derive(shared, info+string(first[:])+string(second[:])), nil
+}
+
 // maxVerifiers bounds the memory of a Key: each prepared key takes 1.5 KiB. A
 // node has fewer friends than that.
 const maxVerifiers = 1024
 
-// verifiers are prepared public keys of the last identities seen to sign, which
-// make a verification about a sixth faster (BenchmarkVerify). Only signers of
-// something valid get in, and the oldest goes first, so strangers cannot make it
-// grow.
-type verifiers struct {
-	keys  map[ID]*ed25519.ExpandedPublicKey
-	order []ID // ring, in order of arrival once full
-	next  int  // the oldest, when the ring is full
-}
-
-func (v *verifiers) add(id ID) {
+// expanded is a public key prepared for verifying, which makes that about a sixth
+// faster (BenchmarkVerify). Only signers of something valid are kept in the ring,
+// so strangers cannot push friends out of it.
+func expanded(id ID) *ed25519.ExpandedPublicKey {
 	pub, err := ed25519.NewExpandedPublicKey(id[:])
 	if err != nil {
 		panic(fmt.Sprintf("ident: key %s verified a signature and cannot be expanded: %v", id, err))
 	}
-	v.keys[id] = pub
-	if len(v.order) < maxVerifiers {
-		v.order = append(v.order, id)
+	return pub
+}
+
+// ring keeps what was prepared for the last identities that came; the oldest goes
+// first.
+type ring[V any] struct {
+	keys  map[ID]V
+	order []ID // in order of arrival; once full, next is the oldest
+	next  int
+	size  int
+}
+
+func newRing[V any](size int) ring[V] { return ring[V]{keys: map[ID]V{}, size: size} }
+
+// add keeps v for an identity that is not in the ring.
+func (r *ring[V]) add(id ID, v V) {
+	r.keys[id] = v
+	if len(r.order) < r.size {
+		r.order = append(r.order, id)
 		return
 	}
-	delete(v.keys, v.order[v.next])
-	v.order[v.next] = id
-	v.next = (v.next + 1) % maxVerifiers
+	delete(r.keys, r.order[r.next])
+	r.order[r.next] = id
+	r.next = (r.next + 1) % r.size
 }

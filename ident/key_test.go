@@ -218,7 +218,7 @@ func TestBoxProperties(t *testing.T) {
 				t.Fatalf("a third party has the same key, %v", err)
 			}
 		}
-		secret, err := ecdh.X25519().NewPrivateKey(payee.agree[:])
+		secret, err := ecdh.X25519().NewPrivateKey(payee.x25519.Bytes())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,6 +66,9 @@ type Hash [32]byte
 // HashOf returns the hash of the concatenation of its arguments. It marks no
 // bounds between them: all but one have a fixed length, or tell their own.
 func HashOf(b ...[]byte) Hash {
+	if len(b) == 1 {
+		return sha256.Sum256(b[0])
+	}
 	var small [512]byte // in one piece it takes half the time
 	all := small[:0]
 	for _, part := range b {
@@ -123,6 +126,15 @@ type Suite interface {
 	// ReplyFrom returns the key of a ReplyTo the ephemeral key that I made with
 	// BoxTo and salt; eph is the replier's. It is an error if eph gives no secret.
 	ReplyFrom(salt Salt, eph BoxKey) (SharedKey, error)
+	// OnionTo returns the keys of the onion that I wrap with salt for a route, every node after me.
+	// It is an error if one of them is not valid. No two onions have one salt.
+	OnionTo(salt Salt, hops []ID) (*Layers, error)
+	// OnionFrom returns the key that somebody's OnionTo shares with my identity, from the
+	// ephemeral key that reached me. It is an error if eph gives no secret.
+	OnionFrom(eph BoxKey) (SharedKey, error)
+	// OnionNext returns the ephemeral key for the next hop, from the one that reached me and
+	// what OnionFrom made of it.
+	OnionNext(eph BoxKey, key SharedKey) BoxKey
 	// Pair returns the key that my identity shares with the identity other, the same
 	// on both sides and for ever. It proves to other, and to nobody else, that a
 	// message is mine. It is an error if other is not valid.

@@ -16,6 +16,7 @@ type batches struct {
 	bytes int
 	steps int
 	saved int
+	disk  int // bytes of records
 }
 
 func (b *batches) round() bool {
@@ -38,6 +39,9 @@ func (b *batches) step(n *Node, events ...Event) Effects {
 	e[0], e[1], e[2] = byte(b.now), byte(b.now>>8), byte(b.now>>16)
 	fx := n.Step(b.now, e, events...)
 	b.saved += len(fx.Save) + len(fx.Book)
+	for _, r := range fx.Save {
+		b.disk += len(r.Value)
+	}
 	for _, list := range [][]Out{fx.Pass, fx.Send} {
 		for _, o := range list {
 			data := wire.Encode(o.Message)
@@ -87,5 +91,6 @@ func BenchmarkPayments(b *testing.B) {
 	}
 	b.ReportMetric(float64(batch.bytes)/float64(b.N), "bytes/payment")
 	b.ReportMetric(float64(batch.saved)/float64(b.N), "records/payment")
+	b.ReportMetric(float64(batch.disk)/float64(b.N), "saved-B/payment")
 	b.ReportMetric(float64(batch.steps)/float64(b.N), "steps/payment")
 }

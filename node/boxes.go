@@ -6,9 +6,9 @@ import (
 	"kula/wire"
 )
 
-// An ephemeral key of the payer serves a few payments to one payee before a fresh one is drawn: the two
+// With blob version 0 an ephemeral key of the payer serves a few payments to one payee before a fresh one is drawn: the two
 // scalar multiplications behind it are most of what a payment costs its ends. Whoever sees two blobs with
-// one key learns that they have one payer; with blob version 0 it sees the payee in clear anyway.
+// one key learns that they have one payer; it sees the payee in clear anyway. Onions have nothing in common.
 
 // boxUses is for how many payments one ephemeral key serves: from there the cost per payment is small.
 const boxUses = 32
@@ -29,12 +29,17 @@ type boxTo struct {
 
 // claimKey names a payment to me among those that claim one invoice.
 type claimKey struct {
-	key     ident.BoxKey // the payer's ephemeral key
+	key     ident.BoxKey // of what payer and payee share
 	payment wire.PaymentID
 }
 
 // boxFor gives a payment what it shares with its payee.
 func (n *Node) boxFor(p *payment) error {
+	if !n.cfg.Plain {
+		sealed := pay.AsOnionPayer(n.suite, p.salt)
+		p.boxSalt, p.sealed = p.salt, &sealed
+		return nil
+	}
 	b := n.boxes.to[p.payee]
 	if b == nil || b.left == 0 {
 		sealed, err := pay.AsPayer(n.suite, ident.Salt(n.draw16()), p.payee)
@@ -55,6 +60,11 @@ func (n *Node) boxFor(p *payment) error {
 // reseal gives a payment again what it shares with its payee, after a restart.
 func (n *Node) reseal(p *payment) error {
 	if p.sealed != nil {
+		return nil
+	}
+	if p.boxSalt == p.salt { // an onion's; with version 0 it is the salt of a key that serves several payments
+		sealed := pay.AsOnionPayer(n.suite, p.salt)
+		p.sealed = &sealed
 		return nil
 	}
 	sealed, err := pay.AsPayer(n.suite, p.boxSalt, p.payee)

@@ -23,7 +23,7 @@ type invoice struct {
 
 // collection is the parts of one payment to me.
 type collection struct {
-	key      ident.BoxKey // the payer's ephemeral key: names the payment among those that claim one invoice
+	key      ident.BoxKey // of sealed: names the payment among those that claim one invoice
 	sealed   pay.Sealed
 	form     wire.Form
 	payment  wire.PaymentID
@@ -57,17 +57,13 @@ func (c *collection) forget(f *friend, number uint64) {
 }
 
 // collect keeps a part that ends here, or gives it back.
-func (n *Node) collect(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blob, duplicate bool) {
-	sealed, err := n.boxFrom(b)
-	var box *wire.Box
-	if err == nil {
-		box, err = sealed.OpenBox(b, l.Part)
-	}
+func (n *Node) collect(f *friend, l *credit.TheirLock, in *incoming, p *pay.Parcel, duplicate bool) {
+	sealed, box, err := p.OpenBox(n.boxFrom, l.Part)
 	if err != nil {
 		n.giveBack(f, l.Number, &wire.Reason{Code: wire.BadRequest, Currency: l.Currency, Text: "the payee cannot open what the payment carries"})
 		return
 	}
-	c := n.collectionOf(b.Key, sealed, box, l)
+	c := n.collectionOf(sealed, box, l)
 	claim := pay.Claim{Lock: &l.Lock, Box: box, Duplicate: duplicate, Restored: in.restored, Sum: c.sum() + l.Amount, Now: n.now}
 	var inv *invoice
 	if box.Form != wire.FormPush {
@@ -97,17 +93,17 @@ func (n *Node) collect(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blo
 	}
 	c.parts = append(c.parts, collectedPart{place{f, l.Number}, l.Amount})
 	c.revealed = c.revealed || len(in.preimages) > 0 // before a restore
-	in.mine = c
+	in.mine, in.parcel = c, nil
 	n.markIn(f, l.Number)
 	n.advance(c, l)
 }
 
 // collectionOf finds or begins the collection of a payer's payment.
-func (n *Node) collectionOf(key ident.BoxKey, sealed pay.Sealed, box *wire.Box, l *credit.TheirLock) *collection {
-	if c := n.collecting[claimKey{key, box.Payment}]; c != nil {
+func (n *Node) collectionOf(sealed pay.Sealed, box *wire.Box, l *credit.TheirLock) *collection {
+	if c := n.collecting[claimKey{sealed.Key, box.Payment}]; c != nil {
 		return c
 	}
-	c := &collection{key: key, sealed: sealed, form: box.Form, payment: box.Payment, currency: box.Currency, total: box.Total, text: box.Text}
+	c := &collection{key: sealed.Key, sealed: sealed, form: box.Form, payment: box.Payment, currency: box.Currency, total: box.Total, text: box.Text}
 	if box.Payer != (ident.ID{}) {
 		if pair, ok := n.pair(box.Payer); ok && pay.PayerProof(pair, l.Part, box.Payment) == box.Proof {
 			c.payer, c.name = box.Payer, box.Name

@@ -23,7 +23,7 @@
 //
 //	node.go      Step, and the signing of everything queued
 //	session.go   hello, what a message leads to, accepting a promise
-//	forward.go   a mediator: carry on, give back, pass a reveal
+//	forward.go   a mediator: carry on, give back, pass a reveal; seen.go knows onions again
 //	collect.go   a payee: keep parts, open them, end them
 //	payer.go     a payer: what the user asks for, release, receipts; asked.go reads the invoice
 //	parts.go     its locks: lock, retry, give up; plan.go finds routes, learned.go remembers what failed

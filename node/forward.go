@@ -17,34 +17,51 @@ func (n *Node) arrive(f *friend, l *credit.TheirLock) {
 	if !duplicate {
 		n.parts[l.Part] = place{f, l.Number}
 	}
-	b, err := pay.ParseBlob(l.Blob)
-	switch {
-	case err != nil:
+	p, err := pay.OpenParcel(n.suite, &l.Lock)
+	if err != nil {
 		f.ch.Cancel(l.Number, nil) // nobody to seal a reason to
+		n.touch(f)
+		return
+	}
+	in.parcel = p
+	again := n.seen.again(f.id, p.Layer, n)
+	switch {
+	case again != nil:
+		again.Currency = l.Currency
+		n.giveBack(f, l.Number, again)
 	case f.closing || f.removed || f.ch.TheirTerms.Closing:
 		n.giveBack(f, l.Number, &wire.Reason{Code: wire.ChannelClosed, Next: f.id, Currency: l.Currency})
-	case len(b.Hops) == 0:
-		n.collect(f, l, in, b, duplicate)
+	case p.Hop == nil:
+		n.collect(f, l, in, p, duplicate)
 	default:
-		n.carry(f, l, in, b, duplicate)
+		n.carry(f, l, in, p, duplicate)
 	}
 	n.touch(f)
 }
 
+// parcelOf is what a friend's lock carries. It is opened anew where it is no longer at hand: what is carried on or
+// kept for long is not kept twice.
+func (n *Node) parcelOf(f *friend, l *credit.TheirLock) (*pay.Parcel, error) {
+	if in := f.in[l.Number]; in != nil && in.parcel != nil {
+		return in.parcel, nil
+	}
+	return pay.OpenParcel(n.suite, &l.Lock)
+}
+
 // arriveAgain handles a lock that was there before a restore and ends here.
 func (n *Node) arriveAgain(f *friend, l *credit.TheirLock) {
-	b, err := pay.ParseBlob(l.Blob)
+	p, err := n.parcelOf(f, l)
 	if err != nil {
 		f.ch.Cancel(l.Number, nil)
 		n.markIn(f, l.Number)
 		return
 	}
-	n.collect(f, l, f.in[l.Number], b, false)
+	n.collect(f, l, f.in[l.Number], p, false)
 }
 
 // carry locks a part towards its next hop, in the transaction that accepted it.
-func (n *Node) carry(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blob, duplicate bool) {
-	hop, inner := pay.Peel(b)
+func (n *Node) carry(f *friend, l *credit.TheirLock, in *incoming, parcel *pay.Parcel, duplicate bool) {
+	hop := *parcel.Hop
 	p := pay.Passage{Lock: &l.Lock, Hop: hop, Fee: f.ch.Granted().Line(l.Currency).Fee(), Duplicate: duplicate, Now: n.now}
 	next := n.friends[hop.Next]
 	if next != nil && !next.tentative && !next.removed && !next.pending && next != f {
@@ -58,13 +75,13 @@ func (n *Node) carry(f *friend, l *credit.TheirLock, in *incoming, b *wire.Blob,
 		n.giveBack(f, l.Number, reason)
 		return
 	}
-	own, err := next.ch.Lock(wire.Lock{Part: l.Part, Currency: l.Currency, Amount: hop.Amount, Condition: l.Condition, Blob: inner})
+	own, err := next.ch.Lock(wire.Lock{Part: l.Part, Currency: l.Currency, Amount: hop.Amount, Condition: l.Condition, Blob: parcel.Inner(n.suite)})
 	if err != nil {
 		n.giveBack(f, l.Number, &wire.Reason{Code: wire.ChannelFrozen, Next: next.id, Currency: l.Currency})
 		return
 	}
 	next.out[own.Number] = &outgoing{up: place{f, l.Number}, fee: l.Amount - hop.Amount}
-	in.onward, in.fee = place{next, own.Number}, l.Amount-hop.Amount
+	in.onward, in.fee, in.parcel = place{next, own.Number}, l.Amount-hop.Amount, nil
 	n.markOut(next, own.Number)
 	n.markChannel(next) // the number is used, even if the lock is not signed in this Step
 	n.touch(next)
@@ -78,8 +95,8 @@ func (n *Node) giveBack(f *friend, number uint64, r *wire.Reason) {
 	}
 	r.At = n.me
 	var note []byte
-	if b, err := pay.ParseBlob(l.Blob); err == nil {
-		note = pay.SealReason(n.suite, b.Key, f.id, number, r)
+	if p, err := n.parcelOf(f, l); err == nil {
+		note = p.Refuse(n.suite, f.id, number, r)
 	}
 	n.cancel(f, number, note)
 }
@@ -104,12 +121,24 @@ func (n *Node) cancelled(f *friend, l *credit.OwnLock, reason []byte) {
 	switch {
 	case out == nil:
 	case out.up.friend != nil:
-		n.cancel(out.up.friend, out.up.number, reason)
+		n.returnUp(out.up, reason)
 	case out.payment != nil:
 		if t := out.payment.partAt(place{f, l.Number}); t != nil { // not an earlier try that a restore brought back
-			n.partReturned(out.payment, t, n.openReason(out.payment, reason))
+			n.partReturned(out.payment, t, n.openReason(out.payment, t, l, reason))
 		}
 	}
+}
+
+// returnUp gives back a lock of a friend's that came back from behind, with what only its payer can read.
+func (n *Node) returnUp(up place, reason []byte) {
+	l := up.friend.ch.TheirLock(up.number)
+	if l == nil {
+		return
+	}
+	if p, err := n.parcelOf(up.friend, l); err == nil {
+		reason = p.Return(n.suite, up.friend.id, up.number, reason)
+	}
+	n.cancel(up.friend, up.number, reason)
 }
 
 // overLimit is why a queued lock of mine was taken back that does not fit the limit any more.

@@ -7,6 +7,7 @@ import (
 	"kula/credit"
 	"kula/ident"
 	"kula/money"
+	"kula/pay"
 	"kula/wire"
 )
 
@@ -93,6 +94,7 @@ type incoming struct {
 	restored  bool             // was there before a restore
 	stuck     bool             // restored, and its onward friend has not come back yet
 	claimed   bool             // stuck, because that friend said that it holds what I do not know of
+	parcel    *pay.Parcel      // what it carries, while that is being judged; not saved
 	arrived   []byte           // the payee's acknowledgement, for the payer; not saved
 	early     [][]byte         // orders that came before a restore found the way on; not saved
 }

@@ -23,7 +23,7 @@ func Load(suite ident.Suite, cfg Config, records iter.Seq2[Record, error]) (*Nod
 		}
 		byKind[r.Kind] = append(byKind[r.Kind], r)
 	}
-	for _, kind := range []string{kindSelf, kindFriend, kindChannel, kindInvoice, kindPayment, kindOut, kindIn, kindInvitation, kindRequest, kindBlock} {
+	for _, kind := range []string{kindSelf, kindFriend, kindChannel, kindInvoice, kindPayment, kindOut, kindIn, kindInvitation, kindRequest, kindBlock, kindSeen} {
 		list := byKind[kind]
 		slices.SortFunc(list, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
 		for _, r := range list {
@@ -74,6 +74,8 @@ func (n *Node) load(r Record) error {
 			return err
 		}
 		n.requests[r.invitation.Token] = r
+	case kindSeen:
+		return n.seen.load(r)
 	case kindBlock:
 		id, err := ident.ParseID(r.Key)
 		if err != nil {
@@ -243,20 +245,16 @@ func (n *Node) loadIn(r Record) error {
 
 // reopen puts a part that ends here back into its collection.
 func (n *Node) reopen(f *friend, l *credit.TheirLock, in *incoming) error {
-	b, err := pay.ParseBlob(l.Blob)
+	p, err := pay.OpenParcel(n.suite, &l.Lock)
 	if err != nil {
 		return err
 	}
-	sealed, err := n.boxFrom(b)
+	sealed, box, err := p.OpenBox(n.boxFrom, l.Part)
 	if err != nil {
 		return err
 	}
-	box, err := sealed.OpenBox(b, l.Part)
-	if err != nil {
-		return err
-	}
-	c := n.collectionOf(b.Key, sealed, box, l)
-	n.collecting[claimKey{b.Key, c.payment}] = c
+	c := n.collectionOf(sealed, box, l)
+	n.collecting[claimKey{c.key, c.payment}] = c
 	c.parts = append(c.parts, collectedPart{place{f, l.Number}, l.Amount})
 	c.revealed = c.revealed || len(in.preimages) > 0
 	in.mine = c
@@ -280,9 +278,9 @@ func (n *Node) waitAgain(f *friend) {
 		if in == nil || !in.restored || in.onward.friend != nil || in.mine != nil || f.ch.Cancelled(l.Number) {
 			continue
 		}
-		if b, err := pay.ParseBlob(l.Blob); err == nil && len(b.Hops) > 0 && n.friends[b.Hops[0].Next] != nil {
+		if p, err := n.parcelOf(f, l); err == nil && p.Hop != nil && n.friends[p.Hop.Next] != nil {
 			in.stuck = true
-			n.friends[b.Hops[0].Next].claimed = n.friends[b.Hops[0].Next].claimed || in.claimed
+			n.friends[p.Hop.Next].claimed = n.friends[p.Hop.Next].claimed || in.claimed
 		}
 	}
 }

@@ -17,6 +17,7 @@ type Config struct {
 	Name      string   // what friends see until they choose another
 	Addresses []string // where friends reach me
 	Restored  bool     // the identity came from its phrase: ask every friend what it holds
+	Plain     bool     // my payments carry their route in clear (blob version 0), for nodes that read no onions
 	NoIndex   string   // why no index server can ever be asked; empty: Effects.Ask asks
 }
 
@@ -41,6 +42,7 @@ type Node struct {
 	parts       map[wire.PartID]place // open incoming locks
 	collecting  map[claimKey]*collection
 	boxes       boxes
+	seen        seen
 	keys        map[string]ident.ID // keys as users wrote them lately: reading one takes a third of a signature
 	queries     map[uint64]func(*Answered)
 	lastQuery   uint64
@@ -89,6 +91,7 @@ func New(suite ident.Suite, cfg Config) *Node {
 		payments: map[wire.PaymentID]*payment{}, invoices: map[wire.InvoiceID]*invoice{},
 		invitations: map[[16]byte]*invitation{}, requests: map[[16]byte]*request{}, parts: map[wire.PartID]place{}, collecting: map[claimKey]*collection{},
 		keys:    map[string]ident.ID{},
+		seen:    newSeen(),
 		boxes:   boxes{to: map[ident.ID]*boxTo{}, from: map[ident.BoxKey]pay.Sealed{}},
 		queries: map[uint64]func(*Answered){}, pairs: map[ident.ID]ident.SharedKey{}, dirty: map[recordKey]bool{},
 		changed: map[wire.PaymentID]*payment{}, opened: map[wire.PartID]openedWord{},
@@ -141,6 +144,7 @@ func (n *Node) Step(now int64, entropy [32]byte, events ...Event) Effects {
 	n.tellPayments()
 	clear(n.suite.good)
 	clear(n.opened)
+	clear(n.seen.fresh)
 	fx := n.fx
 	fx.Pass, fx.Ask = slices.Concat(early.Pass, fx.Pass), slices.Concat(early.Ask, fx.Ask)
 	for _, w := range n.wakes {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"kula/credit"
 	"kula/ident"
 	"kula/money"
 	"kula/pay"
@@ -197,9 +198,10 @@ func (n *Node) lock(p *payment, r quoted) *wire.Reason {
 	}
 	l := wire.Lock{
 		Part: t.id, Currency: p.value.Currency, Amount: r.Amounts[0],
-		Condition: wire.Condition{Hashes: n.hashes(p)}, Blob: p.sealed.NewBlob(r.Route, t.id, box),
+		Condition: wire.Condition{Hashes: n.hashes(p)},
 	}
-	if len(l.Blob) > wire.MaxBlob {
+	var err error
+	if l.Blob, err = n.wrap(p, r.Route, &l, box); err != nil || len(l.Blob) > wire.MaxBlob {
 		return &wire.Reason{Code: wire.BadRequest, Text: "what the payment carries is too large; shorten the text"}
 	}
 	own, lockErr := f.ch.Lock(l)
@@ -214,6 +216,14 @@ func (n *Node) lock(p *payment, r quoted) *wire.Reason {
 	n.markChannel(f) // the number is used, even if the lock is not signed in this Step
 	n.touch(f)
 	return nil
+}
+
+// wrap makes what a lock of mine carries.
+func (n *Node) wrap(p *payment, r pay.Route, l *wire.Lock, box *wire.Box) ([]byte, error) {
+	if n.cfg.Plain {
+		return p.sealed.NewBlob(r, l.Part, box), nil
+	}
+	return p.sealed.NewOnion(n.suite, r, l, pay.Until(n.now), box)
 }
 
 func (n *Node) hashes(p *payment) []ident.Hash {
@@ -251,9 +261,15 @@ func (n *Node) blockedHop(f *friend, id ident.ID, cur money.Currency, a money.Am
 	return r
 }
 
-// openReason reads a reason of my payment.
-func (n *Node) openReason(p *payment, note []byte) *wire.Reason {
-	r, err := pay.OpenReason(n.suite, p.boxSalt, note)
+// openReason reads why a part of mine came back.
+func (n *Node) openReason(p *payment, t *part, l *credit.OwnLock, note []byte) *wire.Reason {
+	var r *wire.Reason
+	var err error
+	if pay.IsOnion(l.Blob) {
+		r, err = pay.OpenFailure(n.suite, t.route.Hops, l.Part, note)
+	} else {
+		r, err = pay.OpenReason(n.suite, p.boxSalt, note)
+	}
 	if err != nil {
 		return &wire.Reason{Code: wire.CodeNone, Currency: p.value.Currency}
 	}
@@ -314,7 +330,7 @@ func (n *Node) learnFailure(p *payment, t *part, r *wire.Reason) bool {
 			return false
 		}
 		from, to := hops[i], hops[i+1]
-		if r.Code == wire.ChannelClosed && r.Next != to && i > 0 {
+		if (r.Code == wire.ChannelClosed || r.Code == wire.TooManyLocks) && r.Next != to && i > 0 { // its channel with the one before it
 			from, to = hops[i-1], hops[i]
 		}
 		p.avoid = append(p.avoid, route.Avoid{Edge: route.Edge{From: from, To: to}, Currency: p.value.Currency})
@@ -323,7 +339,11 @@ func (n *Node) learnFailure(p *payment, t *part, r *wire.Reason) bool {
 		if len(p.fixed) > 0 {
 			return false
 		}
-		p.avoid = append(p.avoid, route.Avoid{Edge: route.Edge{From: n.me, To: hops[1]}, Currency: p.value.Currency})
+		from, to := n.me, hops[1]
+		if i > 0 && i+1 < len(hops) { // it says itself that it got no reason from the next
+			from, to = hops[i], hops[i+1]
+		}
+		p.avoid = append(p.avoid, route.Avoid{Edge: route.Edge{From: from, To: to}, Currency: p.value.Currency})
 		return true
 	}
 	return false // the payee's word, or something that is the same everywhere

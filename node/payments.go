@@ -285,6 +285,7 @@ func (n *Node) timers() {
 	n.due = n.now + timerEvery
 	n.wakeAt(n.due)
 	n.disbelieveLate()
+	n.seen.forget(n)
 	if n.missed != 0 && n.now >= n.missed {
 		n.givenUp()
 	}

@@ -259,7 +259,7 @@ func (n *Node) forgetLocks(f *friend) {
 	for number, out := range f.out {
 		if up := out.up.friend; up != nil {
 			if in := up.in[out.up.number]; in != nil && in.onward == (place{f, number}) {
-				in.onward, in.fee, in.restored = place{}, 0, true
+				in.onward, in.fee, in.restored, in.early = place{}, 0, true, out.orders
 				n.markIn(up, out.up.number)
 			}
 		}
@@ -273,7 +273,7 @@ func (n *Node) forgetLocks(f *friend) {
 	for number, in := range f.in {
 		if next := in.onward.friend; next != nil {
 			if out := next.out[in.onward.number]; out != nil && out.up == (place{f, number}) {
-				out.up, out.fee = place{}, 0
+				out.up, out.fee, out.arrived = place{}, 0, in.arrived // who said it does not say it again in this session
 				n.markOut(next, in.onward.number)
 			}
 		}
@@ -391,7 +391,7 @@ func (n *Node) relinkOut(f *friend, l *credit.OwnLock, out *outgoing) {
 	for _, from := range n.order {
 		for _, was := range from.ch.Theirs.Locks {
 			in := from.in[was.Number]
-			if in == nil || in.onward.friend != nil || from.ch.Cancelled(was.Number) || !carriedAs(was, f, l) {
+			if in == nil || in.onward.friend != nil || from.ch.Cancelled(was.Number) || !n.carriedAs(was, f, l) {
 				continue
 			}
 			out.up, out.fee = place{from, was.Number}, was.Amount-l.Amount
@@ -408,16 +408,15 @@ func (n *Node) relinkOut(f *friend, l *credit.OwnLock, out *outgoing) {
 
 // carriedAs says whether l to f is what an incoming lock becomes when it is carried on. A second lock of one part, with which
 // somebody would have his own taken for the one that was carried, is not.
-func carriedAs(was *credit.TheirLock, f *friend, l *credit.OwnLock) bool {
+func (n *Node) carriedAs(was *credit.TheirLock, f *friend, l *credit.OwnLock) bool {
 	if was.Part != l.Part || was.Amount < l.Amount || was.Currency != l.Currency || was.Condition.ID() != l.Condition.ID() {
 		return false
 	}
-	b, err := pay.ParseBlob(was.Blob)
-	if err != nil || len(b.Hops) == 0 {
+	p, err := pay.OpenParcel(n.suite, &was.Lock)
+	if err != nil || p.Hop == nil {
 		return false
 	}
-	hop, inner := pay.Peel(b)
-	return hop.Next == f.id && hop.Amount == l.Amount && bytes.Equal(inner, l.Blob)
+	return p.Hop.Next == f.id && p.Hop.Amount == l.Amount && bytes.Equal(p.Inner(n.suite), l.Blob)
 }
 
 // passEarly passes on what was said along a lock before it was linked up.
@@ -432,7 +431,7 @@ func (n *Node) passEarly(f *friend, number uint64, at place) {
 	out.arrived, in.early = nil, nil
 	switch l := f.ch.OwnLock(number); { // it may have ended meanwhile
 	case l.End == credit.Dropped:
-		n.cancel(at.friend, at.number, nil)
+		n.returnUp(at, nil)
 	case l.End == credit.Fulfilled && len(out.preimages) > 0:
 		n.revealUp(out, nil)
 	}
@@ -454,9 +453,9 @@ func (n *Node) revealEarly() {
 // relinkIn: an incoming lock that no outgoing one belongs to. It is given back only if its next hop's
 // channel is whole, for then it was never locked onward.
 func (n *Node) relinkIn(f *friend, l *credit.TheirLock, in *incoming) {
-	b, err := pay.ParseBlob(l.Blob)
-	if err == nil && len(b.Hops) > 0 {
-		next := n.friends[b.Hops[0].Next]
+	p, err := n.parcelOf(f, l)
+	if err == nil && p.Hop != nil {
+		next := n.friends[p.Hop.Next]
 		if claimed := next != nil && next.forgotten(); claimed != in.claimed {
 			in.claimed = claimed
 			n.markIn(f, l.Number)
@@ -614,26 +613,14 @@ func lessOf(list []wire.Less, cur money.Currency) money.Amount {
 // adoptPayment makes a lock of mine that came from nowhere my own payment again: its blob's ephemeral key is
 // one that only I could have made, and so I can open the box that I sealed to the payee.
 func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
-	b, err := pay.ParseBlob(l.Blob)
+	r, sealed, box, err := pay.Unwrap(n.suite, &l.Lock, f.id)
 	if err != nil {
-		return
-	}
-	r := pay.Route{Hops: []ident.ID{f.id}, Amounts: []money.Amount{l.Amount}}
-	for _, h := range b.Hops {
-		r.Hops, r.Amounts = append(r.Hops, h.Next), append(r.Amounts, h.Amount)
-	}
-	payee := r.Hops[len(r.Hops)-1]
-	sealed, err := pay.AsPayer(n.suite, b.Salt, payee)
-	if err != nil || sealed.Key != b.Key {
 		return // somebody else's: its incoming lock may come back with another friend
-	}
-	box, err := sealed.OpenBox(b, l.Part)
-	if err != nil {
-		return
 	}
 	if l.End != credit.Fulfilled && (l.End == credit.Dropped || slices.Contains(f.ch.Theirs.Cancels, l.Number)) {
 		return // an earlier try, whose drop the friend does not know of yet
 	}
+	payee := r.Hops[len(r.Hops)-1]
 	p := n.payments[box.Payment]
 	if p == nil {
 		p = &payment{
@@ -650,7 +637,7 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 		p.parts = append(p.parts, t)
 	}
 	t.at, p.catching = place{f, l.Number}, false
-	p.salt, p.boxSalt, p.sealed = box.Salt, b.Salt, &sealed
+	p.salt, p.boxSalt, p.sealed = box.Salt, sealed.Salt, &sealed
 	if p.stage == stageRoute {
 		n.stage(p, stageLocked)
 	}

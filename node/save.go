@@ -25,6 +25,7 @@ const (
 	kindInvitation = "invitation"
 	kindRequest    = "request"
 	kindBlock      = "block"
+	kindSeen       = "seen"
 
 	// KindPaymentDone and KindInvoiceDone hold what has ended: found by id, never loaded.
 	KindPaymentDone = "payment-done"
@@ -36,7 +37,7 @@ const (
 )
 
 // Kinds are the kinds that Load wants to see.
-var Kinds = []string{kindSelf, kindFriend, kindChannel, kindIn, kindOut, kindPayment, kindInvoice, kindInvitation, kindRequest, kindBlock}
+var Kinds = []string{kindSelf, kindFriend, kindChannel, kindIn, kindOut, kindPayment, kindInvoice, kindInvitation, kindRequest, kindBlock, kindSeen}
 
 type recordKey struct {
 	kind   string
@@ -174,6 +175,8 @@ func (n *Node) saved(k recordKey) any {
 		if i := n.invoices[wire.InvoiceID(k.id)]; i != nil {
 			return savedInvoiceOf(i)
 		}
+	case kindSeen:
+		return n.seen.saved(seenNumber(k.id))
 	case kindInvitation:
 		if v := n.invitations[k.id]; v != nil {
 			return v

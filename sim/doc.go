@@ -44,6 +44,9 @@
 //	    terms, numbers of locks, who may end them (accept.go, by its own books).
 //	S13 An honest writer restates what it signed: nothing that a liar shows it gets under its signature.
 //	S14 What can be made of true receipts proves nothing.
+//	S15 No honest member carries on, or answers for, one onion under two locks.
+//	S16 Onions of honest members are all of one size, and so are the reasons with which they give them back.
+//	S17 A payer hears of no reason in an honest member's name that this one did not give.
 //
 // A failure is the line that repeats it: go test ./sim -run Seeds -seed N.
 package sim

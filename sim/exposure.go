@@ -17,7 +17,7 @@ func (x *watch) exposure(m *Member, to ident.ID, p *wire.Promise) {
 	theirs := x.ledger(to, m.id)
 	accepted := x.promises[p.Ack.Hash]
 	if p.Ack.Before(theirs.judged) && x.w.byID[to].liar != nil {
-		theirs.held.unsure = true // a user may agree on anything with a liar
+		theirs.held.unsure, theirs.back = true, true // a user may agree on anything with a liar
 	}
 	if p.Ack.Seq == 0 || accepted == nil || !theirs.judged.Before(p.Ack) {
 		return

@@ -337,7 +337,7 @@ func (w *World) auditParts() {
 			}
 			if box := t.box; t.final {
 				final[k.to] = true
-				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && !to.restore && !counted[named{k, t.lock.Number}] {
+				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && !to.restore && !w.watch.ledger(k.from, k.to).back && !counted[named{k, t.lock.Number}] {
 					counted[named{k, t.lock.Number}] = true
 					invoices[box.Payment] += box.Amount * 1_000_000 / box.Total
 					tales[box.Payment] += w.story(part) + " | "

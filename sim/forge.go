@@ -163,21 +163,28 @@ type Letter struct {
 	Hashes  []ident.Hash
 	Salt    ident.Salt
 	Part    wire.PartID
+	Plain   bool // in a blob of version 0
 }
 
 // write makes the lock of a letter towards the first of its route.
 func (m *Member) write(l Letter, cur money.Currency) wire.Lock {
 	payee := l.Route[len(l.Route)-1]
-	sealed, err := pay.AsPayer(m.keys, l.Salt, payee.id)
-	if err != nil {
-		panic("sim: " + err.Error())
-	}
 	r := pay.Route{Amounts: l.Amounts}
 	for _, h := range l.Route {
 		r.Hops = append(r.Hops, h.id)
 	}
-	return wire.Lock{
-		Part: l.Part, Currency: cur, Amount: l.Amounts[0], Condition: wire.Condition{Hashes: l.Hashes},
-		Blob: sealed.NewBlob(r, l.Part, &l.Box),
+	k := wire.Lock{Part: l.Part, Currency: cur, Amount: l.Amounts[0], Condition: wire.Condition{Hashes: l.Hashes}}
+	var err error
+	if l.Plain {
+		var sealed pay.Sealed
+		if sealed, err = pay.AsPayer(m.keys, l.Salt, payee.id); err == nil {
+			k.Blob = sealed.NewBlob(r, l.Part, &l.Box)
+		}
+	} else {
+		k.Blob, err = pay.AsOnionPayer(m.keys, l.Salt).NewOnion(m.keys, r, &k, pay.Until(m.clock()), &l.Box)
 	}
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	return k
 }

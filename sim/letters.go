@@ -51,7 +51,7 @@ func (l *liar) letter(to *Member, cur money.Currency) Letter {
 	box := wire.Box{Form: wire.FormPush, Payment: wire.PaymentID(e[:16]), Currency: cur, Total: 1, Amount: 1}
 	return Letter{
 		Route: []*Member{to}, Amounts: []money.Amount{1}, Hashes: []ident.Hash{l.m.keys.Preimage(salt).Hash()}, Salt: salt,
-		Part: wire.PartID(e[8:24]), Box: box,
+		Part: wire.PartID(e[8:24]), Box: box, Plain: l.m.w.chance(0.5),
 	}
 }
 
@@ -334,12 +334,10 @@ func (l *liar) twist(debtor ident.ID, msg wire.Message) wire.Message {
 	if t == nil {
 		return msg
 	}
-	box, final := w.watch.box(l.m, &t.lock)
-	b, err := pay.ParseBlob(t.lock.Blob)
-	if !final || box == nil || err != nil {
+	sealed, box, final := l.m.reads(&t.lock)
+	if !final || box == nil {
 		return msg
 	}
-	sealed, _ := pay.AsPayee(l.m.keys, b)
 	var keys ident.Suite = l.m.keys
 	id := box.Payment
 	if w.chance(0.5) {

@@ -15,38 +15,41 @@ type Lie string
 
 // The kinds of lie.
 const (
-	LieEquivocate  Lie = "two promises of one number"
-	LieReplay      Lie = "old promise replayed"
-	LieWithhold    Lie = "messages withheld"
-	LieSignature   Lie = "bad signature"
-	LieShrink      Lie = "owed shrinks"
-	LieDrop        Lie = "drop uncancelled"
-	LieOverLock    Lie = "lock above the limit"
-	LieOverAdd     Lie = "add above the limit"
-	LieLateCancel  Lie = "cancel after reveal"
-	LiePreimage    Lie = "wrong preimage"
-	LieStaleTerms  Lie = "stale terms"
-	LieAckAhead    Lie = "ack ahead"
-	LieAckHash     Lie = "ack of another hash"
-	LieLockNumber  Lie = "lock number reused"
-	LieSamePart    Lie = "same part twice"
-	LieTampered    Lie = "tampered invoice"
-	LieBox         Lie = "box and lock differ"
-	LieLowFee      Lie = "fee too low"
-	LieGarbageBlob Lie = "garbage blob"
-	LieGarbageBox  Lie = "garbage box"
-	LieCounts      Lie = "giant counts"
-	LieOldCopy     Lie = "old copy signs"
-	LieSnapshot    Lie = "forged snapshot"
-	LieHello       Lie = "forged hello"
-	LieAgree       Lie = "forged proposal"
-	LieFlood       Lie = "flood"
-	LieFigures     Lie = "figures without moves"
-	LieReceipt     Lie = "forged words of the payee"
-	LieWords       Lie = "false words of the payee"
-	LieDigest      Lie = "digest of cancels"
-	LieEpoch       Lie = "epoch of other figures"
-	LieLateReveal  Lie = "reveal after cancel"
+	LieEquivocate   Lie = "two promises of one number"
+	LieReplay       Lie = "old promise replayed"
+	LieWithhold     Lie = "messages withheld"
+	LieSignature    Lie = "bad signature"
+	LieShrink       Lie = "owed shrinks"
+	LieDrop         Lie = "drop uncancelled"
+	LieOverLock     Lie = "lock above the limit"
+	LieOverAdd      Lie = "add above the limit"
+	LieLateCancel   Lie = "cancel after reveal"
+	LiePreimage     Lie = "wrong preimage"
+	LieStaleTerms   Lie = "stale terms"
+	LieAckAhead     Lie = "ack ahead"
+	LieAckHash      Lie = "ack of another hash"
+	LieLockNumber   Lie = "lock number reused"
+	LieSamePart     Lie = "same part twice"
+	LieTampered     Lie = "tampered invoice"
+	LieBox          Lie = "box and lock differ"
+	LieLowFee       Lie = "fee too low"
+	LieGarbageBlob  Lie = "garbage blob"
+	LieGarbageBox   Lie = "garbage box"
+	LieCounts       Lie = "giant counts"
+	LieOldCopy      Lie = "old copy signs"
+	LieSnapshot     Lie = "forged snapshot"
+	LieHello        Lie = "forged hello"
+	LieAgree        Lie = "forged proposal"
+	LieFlood        Lie = "flood"
+	LieFigures      Lie = "figures without moves"
+	LieReceipt      Lie = "forged words of the payee"
+	LieWords        Lie = "false words of the payee"
+	LieDigest       Lie = "digest of cancels"
+	LieEpoch        Lie = "epoch of other figures"
+	LieLateReveal   Lie = "reveal after cancel"
+	LieOnionAgain   Lie = "onion of a part that has ended"
+	LieOnionTouched Lie = "onion with one bit changed"
+	LieBlame        Lie = "reason in another's name"
 )
 
 // telling is how a kind of lie is told to a friend; it reports whether it was.
@@ -67,6 +70,7 @@ var AllLies = []struct {
 	{LieOldCopy, (*liar).oldCopy}, {LieSnapshot, (*liar).snapshot}, {LieHello, (*liar).hello}, {LieAgree, (*liar).propose},
 	{LieFlood, (*liar).flood}, {LieFigures, (*liar).figures}, {LieReceipt, (*liar).payeesWords},
 	{LieWords, (*liar).falseWords}, {LieDigest, (*liar).digest}, {LieEpoch, (*liar).epoch}, {LieLateReveal, (*liar).lateReveal},
+	{LieOnionAgain, (*liar).replayOnion}, {LieOnionTouched, (*liar).touchOnion}, {LieBlame, (*liar).blame},
 }
 
 // liar is what makes an honest node lie.
@@ -79,6 +83,7 @@ type liar struct {
 	regrets bool  // its next reveal comes after a cancel
 	bends   int64 // until when its snapshots are falsified
 	twisted int64 // until when it says wrongly what only the payee can say
+	blames  int64 // until when it gives back in another's name
 	forged  map[ident.ID]Lie
 	edit    func(to *Member, msg wire.Message) wire.Message // what a scenario makes of its messages
 }
@@ -201,6 +206,9 @@ func (l *liar) send(o node.Out) {
 	}
 	if l.edit != nil {
 		msg = l.edit(w.byID[o.Peer], msg)
+	}
+	if w.now < l.blames {
+		msg = l.blaming(o.Peer, msg)
 	}
 	if w.now < l.twisted {
 		msg = l.twist(o.Peer, msg)

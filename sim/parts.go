@@ -141,6 +141,9 @@ func (x *watch) arrival(from, to *Member, msg *wire.Acknowledge) {
 	}
 	for _, t := range x.ledger(to.id, from.id).all(msg.Number) {
 		if t.box != nil {
+			if x.ledger(to.id, from.id).past[msg.Number] == nil { // else it is not known which of them
+				x.once(from, to.id, x.onions.answered, &t.lock)
+			}
 			x.arrived[t.box.Payment] = true
 		}
 	}

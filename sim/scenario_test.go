@@ -346,8 +346,8 @@ func TestScenario12SamePartTwice(t *testing.T) {
 	w.Run(1000)
 	w.assert(l.Outcome(id).State == node.Held, "the first is %+v", l.Outcome(id))
 	first := w.watch.ledger(l.id, a.id).locks[1].lock
-	second := first
-	second.Number = 0
+	box := w.watch.ledger(a.id, d.id).locks[1].box
+	second := l.write(Letter{Route: []*Member{b, d}, Amounts: []money.Amount{10, 10}, Box: *box, Hashes: first.Condition.Hashes, Salt: box.Salt, Part: first.Part}, FST)
 	l.liar = newLiar(l, LieSamePart)
 	l.deafen(b)
 	l.inject(b, l.stepLock(b, second))

@@ -116,6 +116,31 @@ func (s *standIn) ReplyFrom(salt ident.Salt, eph ident.BoxKey) (ident.SharedKey,
 	return digest(s.notary.common, "reply", mine[:], eph[:]), nil
 }
 
+// OnionTo and the two below are a group of the stand-in's own: what a hop shares is a digest under its secret, and the
+// next ephemeral key is a digest of both.
+func (s *standIn) OnionTo(salt ident.Salt, hops []ident.ID) (*ident.Layers, error) {
+	l := &ident.Layers{Key: digest(s.secret, "onion", salt[:]), Pad: digest(s.secret, "pad", salt[:])}
+	eph := l.Key
+	for _, hop := range hops {
+		secret, ok := s.notary.secrets[hop]
+		if !ok {
+			return nil, fmt.Errorf("wrap for %s: not an identity of this world", hop.Short())
+		}
+		key := ident.SharedKey(digest(secret, "layer", eph[:]))
+		l.Keys = append(l.Keys, key)
+		eph = s.OnionNext(eph, key)
+	}
+	return l, nil
+}
+
+func (s *standIn) OnionFrom(eph ident.BoxKey) (ident.SharedKey, error) {
+	return digest(s.secret, "layer", eph[:]), nil
+}
+
+func (s *standIn) OnionNext(eph ident.BoxKey, key ident.SharedKey) ident.BoxKey {
+	return digest(key, "next", eph[:])
+}
+
 func (s *standIn) Pair(other ident.ID) (ident.SharedKey, error) {
 	if _, ok := s.notary.secrets[other]; !ok {
 		return ident.SharedKey{}, fmt.Errorf("pair with %s: not an identity of this world", other.Short())

@@ -47,6 +47,7 @@ type ledger struct {
 	newTerms   uint64
 	judged     wire.Mark            // newest promise that the reader has acknowledged
 	held       tally                // what it brought with that
+	back       bool                 // both users agreed on older figures that a liar proposed: what it had locked may come again, to its own loss
 	wrote      map[ident.Hash]tally // what each promise of an honest writer carries
 	vague      bool                 // that is not known any more
 	told       map[ident.Hash][]sending
@@ -76,12 +77,13 @@ type watch struct {
 		promise *wire.Promise
 		body    []byte
 	}
+	onions onions
 	proofs [2]*wire.Receipt // the last two of invoices without hold
 }
 
 func newWatch(w *World) *watch {
 	return &watch{
-		w: w, ways: map[way]*ledger{}, promises: map[ident.Hash]*wire.Promise{}, bodies: map[ident.Hash][]byte{},
+		w: w, onions: newOnions(), ways: map[way]*ledger{}, promises: map[ident.Hash]*wire.Promise{}, bodies: map[ident.Hash][]byte{},
 		hellos: map[hello]greeting{},
 		origin: map[wire.PartID]ident.ID{}, parts: map[wire.PartID][]way{},
 		refused: map[ident.ID]int{}, arrived: map[wire.PaymentID]bool{}, pays: map[wire.PaymentID][]*attempt{}, totals: map[wire.PaymentID]money.Amount{}, tries: map[wire.PartID]*attempt{},
@@ -335,6 +337,7 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 		l.order = append(l.order, k.Number)
 		t := &toldLock{lock: *k, digest: d, opened: at}
 		l.locks[k.Number] = t
+		x.onionLocked(m, to, k)
 		x.begins(m, to, t)
 	}
 	for _, n := range g.Fulfils {
@@ -363,6 +366,7 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 			if k.revealed && m.liar == nil && !m.restore {
 				x.w.fail("S6", "%s cancels lock %d of %s, which it has revealed", m, c.Number, to.Short())
 			}
+			x.gaveBack(m, &k.lock, c.Reason, x.ledger(to, m.id).past[c.Number] == nil)
 			if !k.cancel {
 				k.cancel, k.gaveUp = true, x.w.now
 			}
@@ -391,11 +395,14 @@ func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reve
 		x.w.fail("S7", "%s reveals what does not open lock %d of %s", m, msg.Number, debtor.Short())
 		return
 	}
-	if l.cancel && !m.restore && !l.revealed {
+	if l.cancel && !m.restore && !l.revealed && !x.ledger(debtor, m.id).back {
 		x.w.fail("S6", "%s reveals lock %d of %s, which it has cancelled", m, msg.Number, debtor.Short())
 	}
 	first := !l.revealed
 	l.revealed = true
+	if l.final && x.ledger(debtor, m.id).past[msg.Number] == nil {
+		x.once(m, debtor, x.onions.answered, &l.lock)
+	}
 	if !first {
 		return
 	}
@@ -424,8 +431,7 @@ func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reve
 // condition and not given up. It may be more than the payee has accepted where somebody on the way lies and the payer tries
 // again, or where a restored payer does.
 func (x *watch) together(m *Member, box *wire.Box, l *toldLock) (sum money.Amount) {
-	seen := map[wire.PartID]bool{} // a liar may bring one twice; the second is given up
-	key := keyOf(&l.lock)          // two may pay one invoice; the second's is given up
+	seen := map[wire.PartID]bool{} // a liar may bring one twice, and two may pay one invoice (their salts differ); the second is given up
 	for _, k := range x.order {
 		if k.to != m.id {
 			continue
@@ -433,7 +439,7 @@ func (x *watch) together(m *Member, box *wire.Box, l *toldLock) (sum money.Amoun
 		up := x.ways[k]
 		for _, n := range up.order {
 			t := up.locks[n]
-			if t.final && !t.cancel && t.box != nil && t.box.Payment == box.Payment && t.lock.Condition.ID() == l.lock.Condition.ID() && keyOf(&t.lock) == key && !seen[t.lock.Part] {
+			if t.final && !t.cancel && t.box != nil && t.box.Payment == box.Payment && t.lock.Condition.ID() == l.lock.Condition.ID() && t.box.Salt == box.Salt && !seen[t.lock.Part] {
 				seen[t.lock.Part] = true
 				sum += t.lock.Amount
 			}
@@ -442,30 +448,23 @@ func (x *watch) together(m *Member, box *wire.Box, l *toldLock) (sum money.Amoun
 	return sum
 }
 
-// keyOf is the payer's ephemeral key in what a lock carries.
-func keyOf(l *wire.Lock) ident.BoxKey {
-	b, err := pay.ParseBlob(l.Blob)
-	if err != nil {
-		return ident.BoxKey{}
-	}
-	return b.Key
-}
-
 // box is what the payer told the payee; final says whether the lock ends at m at all.
 func (x *watch) box(m *Member, l *wire.Lock) (box *wire.Box, final bool) {
-	b, err := pay.ParseBlob(l.Blob)
-	if err != nil || len(b.Hops) > 0 {
-		return nil, false
+	_, box, final = m.reads(l)
+	return box, final
+}
+
+// reads is what a member reads of a lock that was given to it: what it shares with the payer, and the box.
+func (m *Member) reads(l *wire.Lock) (s pay.Sealed, box *wire.Box, final bool) {
+	p, err := pay.OpenParcel(m.keys, l)
+	if err != nil || p.Hop != nil {
+		return s, nil, false
 	}
-	sealed, err := pay.AsPayee(m.keys, b)
+	s, box, err = p.OpenBox(func(b *wire.Blob) (pay.Sealed, error) { return pay.AsPayee(m.keys, b) }, l.Part)
 	if err != nil {
-		return nil, true
+		return s, nil, true
 	}
-	box, err = sealed.OpenBox(b, l.Part)
-	if err != nil {
-		return nil, true
-	}
-	return box, true
+	return s, box, true
 }
 
 // told sees what a member's user is told.
@@ -481,6 +480,7 @@ func (x *watch) told(m *Member, t *node.Notice) {
 	if v.State == node.Paid {
 		x.receipt(m, v)
 	}
+	x.blamed(m, v)
 }
 
 // holdsLater says whether m has a newer promise of peer on its disk than the marked one.

@@ -35,7 +35,7 @@ func (w *World) size() int {
 func (w *World) settleTown(n int) *town {
 	t := &town{w: w, friends: make([][]int, n), curs: currencies[:w.between(1, 3)]}
 	for i := range n {
-		w.AddMember("m" + itoa(i))
+		w.AddMember("m" + itoa(i)).config.Plain = w.chance(0.15)
 	}
 	for i := 1; i < n; i++ {
 		with := i - 1 // a chain, so that ways are long; now and then a branch

@@ -96,6 +96,34 @@ func (b *Blob) check() error {
 	return nil
 }
 
+// Onion is what a lock carries, version 1: of one size whatever the route, for the reader of each layer alone (package onion).
+type Onion struct {
+	_       struct{}     `cbor:",toarray"`
+	Version uint64       // 1
+	Key     ident.BoxKey // ephemeral, another one at each hop
+	Header  [OnionHeader]byte
+	MAC     ident.Hash
+	Body    []byte // OnionBody bytes, for the payee
+}
+
+const (
+	// OnionHeader is 80 bytes for each of MaxHops nodes.
+	OnionHeader = 80 * MaxHops
+	// OnionBody holds the largest box: 1,076 bytes with every text at its longest, 32 of a key and 2 of its length; up to a
+	// multiple of 64.
+	OnionBody = 1152
+)
+
+func (o *Onion) check() error {
+	if o.Version != 1 {
+		return formErr("onion version %d, this node reads 1", o.Version)
+	}
+	if len(o.Body) != OnionBody {
+		return formErr("an onion's body of %d bytes, must be %d", len(o.Body), OnionBody)
+	}
+	return nil
+}
+
 // Form says who opens the locks of a payment (design §4).
 type Form uint8
 

@@ -203,6 +203,7 @@ func unsigned() []any {
 		&Receipt{Payee: writer.ID(), Invoice: invoice, Preimages: []ident.Preimage{fill(6), fill(7)}, PaidAt: 1_700_000_000_789},
 		&Receipt{Payee: writer.ID(), Received: signWords()[1]},
 		&Heads{Time: 1_700_000_000_000, List: []Head{{Friend: friend, Name: "Ben", Addresses: []string{"/ip6/2001:db8::1/tcp/4280"}, Mine: Mark{Seq: 9, Hash: fill(1)}, Theirs: Mark{Seq: 3, Hash: fill(2)}, Terms: 2}}},
+		&Onion{Version: 1, Key: fill(8), Header: [OnionHeader]byte(bytes.Repeat([]byte{9}, OnionHeader)), MAC: fill(10), Body: bytes.Repeat([]byte{11}, OnionBody)},
 	}
 }
 

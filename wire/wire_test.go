@@ -245,6 +245,12 @@ var limits = []struct {
 	{"P-10", "hops", func(n int) any { return &Blob{Hops: many(MaxHops+n, func(int) Hop { return Hop{Amount: 1} })} }},
 	{"P-10", "hop of nothing", func(n int) any { return &Blob{Hops: []Hop{{Amount: money.Amount(1 - n)}}} }},
 	{"P-10", "hop above the greatest limit", func(n int) any { return &Blob{Hops: []Hop{{Amount: money.MaxLimit + money.Amount(n)}}} }},
+	{"P-13", "onion version", func(n int) any {
+		return &Onion{Version: uint64(1 + n), Body: make([]byte, OnionBody)}
+	}},
+	{"P-13", "onion body", func(n int) any {
+		return &Onion{Version: 1, Body: make([]byte, OnionBody+n)}
+	}},
 	{"P-11", "form 0", func(n int) any { b := sampleBox(); b.Form = Form(1 - n); return b }},
 	{"P-11", "form 4", func(n int) any { b := sampleBox(); b.Form = Form(3 + n); return b }},
 	{"P-11", "push with an invoice", func(n int) any { b := sampleBox(); b.Form = Form(1 + n); return b }},
@@ -390,6 +396,22 @@ func TestOpen(t *testing.T) {
 	}
 	if !(Signed{}).None() || s.None() || s.Equal(Signed{}) || !s.Equal(s) {
 		t.Error("none and equal")
+	}
+}
+
+func TestOnionHeader(t *testing.T) { // P-13
+	for _, size := range []int{0, OnionHeader - 1, OnionHeader, OnionHeader + 1} {
+		data := Marshal(&struct {
+			_       struct{} `cbor:",toarray"`
+			Version uint64
+			Key     ident.BoxKey
+			Header  []byte
+			MAC     ident.Hash
+			Body    []byte
+		}{Version: 1, Header: make([]byte, size), Body: make([]byte, OnionBody)})
+		if err := Unmarshal(data, new(Onion)); (err == nil) != (size == OnionHeader) || err != nil && !errors.Is(err, ErrForm) {
+			t.Errorf("a header of %d bytes: %v", size, err)
+		}
 	}
 }
 

@@ -11,8 +11,9 @@ import (
 // buffers are for values while their length is not known.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// maxBuffer is the largest buffer that is kept for the next value: most are below 2 KiB.
-const maxBuffer = 64 << 10
+// maxBuffer is the largest buffer that is kept for the next value: an update that brings 300 locks with onions. Most
+// values are below 4 KiB.
+const maxBuffer = 1 << 20
 
 // Marshal gives the one spelling of v, a value or a pointer to one. It panics for a type that
 // has none.
