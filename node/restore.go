@@ -97,7 +97,9 @@ func (n *Node) beginRestore() {
 				n.markFriend(f)
 				if f.session != nil && f.session.heard {
 					f.session.asked, f.session.suspect = false, false // of an earlier restore in the same session
-					n.ask(f)
+					if !n.bestThereIs(f) {
+						n.ask(f)
+					}
 				}
 			}
 		}
@@ -126,14 +128,22 @@ func (n *Node) askOrResume(f *friend, h *wire.Hello) {
 		n.markFriend(f)
 		return
 	}
-	if h.Restored && !f.tentative && !f.ch.Full() && !f.ch.MyMark().Before(h.Held) && !f.ch.HeldMark().Before(h.Mine) {
-		f.lost = adopted // it was restored too and holds nothing newer: what I have is the best there is
-		n.markFriend(f)
+	if n.bestThereIs(f) {
 		return
 	}
 	if f.lost == asking {
 		n.ask(f)
 	}
+}
+
+// bestThereIs goes on from what I have of a channel, if the friend was restored too, holds nothing newer and was shown nothing yet.
+func (n *Node) bestThereIs(f *friend) bool {
+	if !f.session.blank || f.session.shown > 0 || f.ch.Full() {
+		return false
+	}
+	f.lost = adopted
+	n.markFriend(f)
+	return true
 }
 
 // show answers an Ask.

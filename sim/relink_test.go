@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"testing"
 
 	"kula/money"
@@ -171,6 +172,48 @@ func TestScenario15BothRestored(t *testing.T) {
 		b.push(e)
 	}
 	w.Run(5000)
+	w.assert(a.with(b).Ready && b.with(a).Ready, "a shows %+v, b shows %+v", a.with(b), b.with(a))
+	paid(w, w.PayInvoice(b, a, 1))
+	w.Expect("paid", FST, 6, -3, -3)
+	finish(t, w)
+}
+
+// A friend that lost its disk says hello to an old copy that does not know yet that it is one, and asks only when a third has told
+// it: neither has more to show than the other, so the old copy goes on from what it has (spec C-38).
+func TestScenario15AskedWhileAsking(t *testing.T) {
+	w, a, b, c := shop()
+	paid(w, w.PayInvoice(b, a, 2))
+	copied := a.disk.clone()
+	paid(w, w.PayInvoice(c, a, 3)) // the copy does not know of it
+	a.Crash()
+	b.Crash()
+	a.restore, a.disk = true, copied
+	b.restore, b.config.Restored, b.disk = true, true, newDisk()
+	w.net.severed[pairOf(a, c)] = w.now + 60_000
+	a.Start()
+	b.Start()
+	var late []node.Event
+	w.until("c has told a", func() bool {
+		a.due = true
+		asks := func(e node.Event) bool {
+			r, ok := e.(node.Received)
+			return ok && r.Peer == b.id && r.Message.Kind() == wire.KindAsk
+		}
+		if i := slices.IndexFunc(a.inbox, asks); i >= 0 {
+			late = append(late, a.inbox[i])
+			a.inbox = slices.Delete(a.inbox, i, i+1)
+			w.net.severed[pairOf(a, c)] = 0
+			w.net.connect(a, c)
+		}
+		if len(a.inbox) > 0 {
+			a.step()
+		}
+		return a.Between(c, FST) == 3
+	})
+	w.assert(len(late) > 0, "b has not asked")
+	a.inbox, a.due = append(a.inbox, late...), false
+	a.push(node.Tick{})
+	w.Run(40_000)
 	w.assert(a.with(b).Ready && b.with(a).Ready, "a shows %+v, b shows %+v", a.with(b), b.with(a))
 	paid(w, w.PayInvoice(b, a, 1))
 	w.Expect("paid", FST, 6, -3, -3)
