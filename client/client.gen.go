@@ -67,6 +67,84 @@ func (e PaymentState) Valid() bool {
 	}
 }
 
+// Defines values for ServerStateFrom.
+const (
+	Found  ServerStateFrom = "found"
+	Given  ServerStateFrom = "given"
+	Listed ServerStateFrom = "listed"
+)
+
+// Valid indicates whether the value is a known member of the ServerStateFrom enum.
+func (e ServerStateFrom) Valid() bool {
+	switch e {
+	case Found:
+		return true
+	case Given:
+		return true
+	case Listed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServerStateKind.
+const (
+	ServerStateKindIndex ServerStateKind = "index"
+	ServerStateKindRelay ServerStateKind = "relay"
+)
+
+// Valid indicates whether the value is a known member of the ServerStateKind enum.
+func (e ServerStateKind) Valid() bool {
+	switch e {
+	case ServerStateKindIndex:
+		return true
+	case ServerStateKindRelay:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServerStateTrust.
+const (
+	ServerStateTrustBlocked ServerStateTrust = "blocked"
+	ServerStateTrustNone    ServerStateTrust = "none"
+	ServerStateTrustTrusted ServerStateTrust = "trusted"
+)
+
+// Valid indicates whether the value is a known member of the ServerStateTrust enum.
+func (e ServerStateTrust) Valid() bool {
+	switch e {
+	case ServerStateTrustBlocked:
+		return true
+	case ServerStateTrustNone:
+		return true
+	case ServerStateTrustTrusted:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServerWordTrust.
+const (
+	ServerWordTrustBlocked ServerWordTrust = "blocked"
+	ServerWordTrustTrusted ServerWordTrust = "trusted"
+)
+
+// Valid indicates whether the value is a known member of the ServerWordTrust enum.
+func (e ServerWordTrust) Valid() bool {
+	switch e {
+	case ServerWordTrustBlocked:
+		return true
+	case ServerWordTrustTrusted:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SpendingPeriod.
 const (
 	Day   SpendingPeriod = "day"
@@ -103,6 +181,60 @@ func (e ExportBookParamsFormat) Valid() bool {
 	case Csv:
 		return true
 	case Hledger:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListServersParamsKind.
+const (
+	ListServersParamsKindIndex ListServersParamsKind = "index"
+	ListServersParamsKindRelay ListServersParamsKind = "relay"
+)
+
+// Valid indicates whether the value is a known member of the ListServersParamsKind enum.
+func (e ListServersParamsKind) Valid() bool {
+	switch e {
+	case ListServersParamsKindIndex:
+		return true
+	case ListServersParamsKindRelay:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ForgetServerParamsKind.
+const (
+	ForgetServerParamsKindIndex ForgetServerParamsKind = "index"
+	ForgetServerParamsKindRelay ForgetServerParamsKind = "relay"
+)
+
+// Valid indicates whether the value is a known member of the ForgetServerParamsKind enum.
+func (e ForgetServerParamsKind) Valid() bool {
+	switch e {
+	case ForgetServerParamsKindIndex:
+		return true
+	case ForgetServerParamsKindRelay:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JudgeServerParamsKind.
+const (
+	JudgeServerParamsKindIndex JudgeServerParamsKind = "index"
+	JudgeServerParamsKindRelay JudgeServerParamsKind = "relay"
+)
+
+// Valid indicates whether the value is a known member of the JudgeServerParamsKind enum.
+func (e JudgeServerParamsKind) Valid() bool {
+	switch e {
+	case JudgeServerParamsKindIndex:
+		return true
+	case JudgeServerParamsKindRelay:
 		return true
 	default:
 		return false
@@ -519,6 +651,51 @@ type Requests struct {
 	Requests []Request `json:"requests"`
 }
 
+// ServerState defines model for ServerState.
+type ServerState struct {
+	Addresses []string `json:"addresses"`
+
+	// Connected Of a relay: the node is reached through it.
+	Connected bool `json:"connected"`
+
+	// From Who named it: the settings of the node, the DHT, or the user's list alone.
+	From ServerStateFrom `json:"from"`
+
+	// Key An identity's key: z-base-32 in answers, any spelling in requests.
+	Key  string          `json:"key"`
+	Kind ServerStateKind `json:"kind"`
+
+	// Trust The user's word: a trusted server is used at each start and asked before others, a blocked one never, whoever names it.
+	Trust ServerStateTrust `json:"trust"`
+
+	// Wrong How many of an index server's answers of the last ten minutes turned out wrong: who has more is asked later.
+	Wrong int64 `json:"wrong"`
+}
+
+// ServerStateFrom Who named it: the settings of the node, the DHT, or the user's list alone.
+type ServerStateFrom string
+
+// ServerStateKind defines model for ServerState.Kind.
+type ServerStateKind string
+
+// ServerStateTrust The user's word: a trusted server is used at each start and asked before others, a blocked one never, whoever names it.
+type ServerStateTrust string
+
+// ServerWord defines model for ServerWord.
+type ServerWord struct {
+	// Addresses Where a trusted server is, as multiaddresses; those of relays end in /p2p/ and the peer id. Absent: as far as the node knows it.
+	Addresses *[]string       `json:"addresses,omitempty"`
+	Trust     ServerWordTrust `json:"trust"`
+}
+
+// ServerWordTrust defines model for ServerWord.Trust.
+type ServerWordTrust string
+
+// Servers defines model for Servers.
+type Servers struct {
+	Servers []ServerState `json:"servers"`
+}
+
 // Settlement defines model for Settlement.
 type Settlement struct {
 	Amount Amount  `json:"amount"`
@@ -683,6 +860,15 @@ type RedeemParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// ListServersParamsKind defines parameters for ListServers.
+type ListServersParamsKind string
+
+// ForgetServerParamsKind defines parameters for ForgetServer.
+type ForgetServerParamsKind string
+
+// JudgeServerParamsKind defines parameters for JudgeServer.
+type JudgeServerParamsKind string
+
 // BlockJSONRequestBody defines body for Block for application/json ContentType.
 type BlockJSONRequestBody = Blocking
 
@@ -721,6 +907,9 @@ type RedeemJSONRequestBody = Redemption
 
 // AddFriendJSONRequestBody defines body for AddFriend for application/json ContentType.
 type AddFriendJSONRequestBody = RequestOrder
+
+// JudgeServerJSONRequestBody defines body for JudgeServer for application/json ContentType.
+type JudgeServerJSONRequestBody = ServerWord
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenOrder
@@ -1217,6 +1406,38 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/requests/{key} (the `Decline` operationId).
 	Decline(ctx context.Context, key string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListServers Servers of a kind, in the order in which they are asked, and the user's list
+	//
+	// Scope: read.
+	//
+	// Corresponds with GET /v1/servers/{kind} (the `ListServers` operationId).
+	ListServers(ctx context.Context, kind ListServersParamsKind, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ForgetServer Take a server off the list
+	//
+	// Scope: configure.
+	//
+	// Corresponds with DELETE /v1/servers/{kind}/{key} (the `ForgetServer` operationId).
+	ForgetServer(ctx context.Context, kind ForgetServerParamsKind, key string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// JudgeServerWithBody Trust or block a server
+	//
+	// Scope: configure.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/servers/{kind}/{key} (the `JudgeServer` operationId).
+	JudgeServerWithBody(ctx context.Context, kind JudgeServerParamsKind, key string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// JudgeServer Trust or block a server
+	//
+	// Scope: configure.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/servers/{kind}/{key} (the `JudgeServer` operationId).
+	JudgeServer(ctx context.Context, kind JudgeServerParamsKind, key string, body JudgeServerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTokens All tokens but the owner's, and what they have paid
 	//
@@ -2190,6 +2411,78 @@ func (c *Client) AddFriend(ctx context.Context, body AddFriendJSONRequestBody, r
 // Corresponds with DELETE /v1/requests/{key} (the `Decline` operationId).
 func (c *Client) Decline(ctx context.Context, key string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeclineRequest(c.Server, key)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListServers Servers of a kind, in the order in which they are asked, and the user's list
+//
+// Scope: read.
+//
+// Corresponds with GET /v1/servers/{kind} (the `ListServers` operationId).
+func (c *Client) ListServers(ctx context.Context, kind ListServersParamsKind, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListServersRequest(c.Server, kind)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ForgetServer Take a server off the list
+//
+// Scope: configure.
+//
+// Corresponds with DELETE /v1/servers/{kind}/{key} (the `ForgetServer` operationId).
+func (c *Client) ForgetServer(ctx context.Context, kind ForgetServerParamsKind, key string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewForgetServerRequest(c.Server, kind, key)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// JudgeServerWithBody Trust or block a server
+//
+// Scope: configure.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/servers/{kind}/{key} (the `JudgeServer` operationId).
+func (c *Client) JudgeServerWithBody(ctx context.Context, kind JudgeServerParamsKind, key string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewJudgeServerRequestWithBody(c.Server, kind, key, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// JudgeServer Trust or block a server
+//
+// Scope: configure.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/servers/{kind}/{key} (the `JudgeServer` operationId).
+func (c *Client) JudgeServer(ctx context.Context, kind JudgeServerParamsKind, key string, body JudgeServerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewJudgeServerRequest(c.Server, kind, key, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3950,6 +4243,135 @@ func NewDeclineRequest(server string, key string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListServersRequest constructs an http.Request for the ListServers method
+func NewListServersRequest(server string, kind ListServersParamsKind) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "kind", kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/servers/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewForgetServerRequest constructs an http.Request for the ForgetServer method
+func NewForgetServerRequest(server string, kind ForgetServerParamsKind, key string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "kind", kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "key", key, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/servers/%s/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewJudgeServerRequest calls the generic JudgeServer builder with application/json body
+func NewJudgeServerRequest(server string, kind JudgeServerParamsKind, key string, body JudgeServerJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewJudgeServerRequestWithBody(server, kind, key, "application/json", bodyReader)
+}
+
+// NewJudgeServerRequestWithBody constructs an http.Request for the JudgeServer method, with any body, and a specified content type
+func NewJudgeServerRequestWithBody(server string, kind JudgeServerParamsKind, key string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "kind", kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "key", key, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/servers/%s/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListTokensRequest constructs an http.Request for the ListTokens method
 func NewListTokensRequest(server string) (*http.Request, error) {
 	var err error
@@ -4567,6 +4989,42 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/requests/{key} (the `Decline` operationId).
 	DeclineWithResponse(ctx context.Context, key string, reqEditors ...RequestEditorFn) (*DeclineResponse, error)
+
+	// ListServersWithResponse Servers of a kind, in the order in which they are asked, and the user's list
+	//
+	// Scope: read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/servers/{kind} (the `ListServers` operationId).
+	ListServersWithResponse(ctx context.Context, kind ListServersParamsKind, reqEditors ...RequestEditorFn) (*ListServersResponse, error)
+
+	// ForgetServerWithResponse Take a server off the list
+	//
+	// Scope: configure.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/servers/{kind}/{key} (the `ForgetServer` operationId).
+	ForgetServerWithResponse(ctx context.Context, kind ForgetServerParamsKind, key string, reqEditors ...RequestEditorFn) (*ForgetServerResponse, error)
+
+	// JudgeServerWithBodyWithResponse Trust or block a server
+	//
+	// Scope: configure.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/servers/{kind}/{key} (the `JudgeServer` operationId).
+	JudgeServerWithBodyWithResponse(ctx context.Context, kind JudgeServerParamsKind, key string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*JudgeServerResponse, error)
+
+	// JudgeServerWithResponse Trust or block a server
+	//
+	// Scope: configure.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/servers/{kind}/{key} (the `JudgeServer` operationId).
+	JudgeServerWithResponse(ctx context.Context, kind JudgeServerParamsKind, key string, body JudgeServerJSONRequestBody, reqEditors ...RequestEditorFn) (*JudgeServerResponse, error)
 
 	// ListTokensWithResponse All tokens but the owner's, and what they have paid
 	//
@@ -6490,6 +6948,143 @@ func (r DeclineResponse) ContentType() string {
 	return ""
 }
 
+type ListServersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Servers
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListServersResponse) GetJSON200() *Servers {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListServersResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListServersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListServersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListServersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListServersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ForgetServerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ForgetServerResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ForgetServerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ForgetServerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ForgetServerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ForgetServerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type JudgeServerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerState
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r JudgeServerResponse) GetJSON200() *ServerState {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r JudgeServerResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r JudgeServerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r JudgeServerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r JudgeServerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r JudgeServerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListTokensResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7416,6 +8011,66 @@ func (c *ClientWithResponses) DeclineWithResponse(ctx context.Context, key strin
 		return nil, err
 	}
 	return ParseDeclineResponse(rsp)
+}
+
+// ListServersWithResponse Servers of a kind, in the order in which they are asked, and the user's list
+//
+// Scope: read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/servers/{kind} (the `ListServers` operationId).
+func (c *ClientWithResponses) ListServersWithResponse(ctx context.Context, kind ListServersParamsKind, reqEditors ...RequestEditorFn) (*ListServersResponse, error) {
+	rsp, err := c.ListServers(ctx, kind, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListServersResponse(rsp)
+}
+
+// ForgetServerWithResponse Take a server off the list
+//
+// Scope: configure.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/servers/{kind}/{key} (the `ForgetServer` operationId).
+func (c *ClientWithResponses) ForgetServerWithResponse(ctx context.Context, kind ForgetServerParamsKind, key string, reqEditors ...RequestEditorFn) (*ForgetServerResponse, error) {
+	rsp, err := c.ForgetServer(ctx, kind, key, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseForgetServerResponse(rsp)
+}
+
+// JudgeServerWithBodyWithResponse Trust or block a server
+//
+// Scope: configure.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/servers/{kind}/{key} (the `JudgeServer` operationId).
+func (c *ClientWithResponses) JudgeServerWithBodyWithResponse(ctx context.Context, kind JudgeServerParamsKind, key string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*JudgeServerResponse, error) {
+	rsp, err := c.JudgeServerWithBody(ctx, kind, key, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseJudgeServerResponse(rsp)
+}
+
+// JudgeServerWithResponse Trust or block a server
+//
+// Scope: configure.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/servers/{kind}/{key} (the `JudgeServer` operationId).
+func (c *ClientWithResponses) JudgeServerWithResponse(ctx context.Context, kind JudgeServerParamsKind, key string, body JudgeServerJSONRequestBody, reqEditors ...RequestEditorFn) (*JudgeServerResponse, error) {
+	rsp, err := c.JudgeServer(ctx, kind, key, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseJudgeServerResponse(rsp)
 }
 
 // ListTokensWithResponse All tokens but the owner's, and what they have paid
@@ -8771,6 +9426,101 @@ func ParseDeclineResponse(rsp *http.Response) (*DeclineResponse, error) {
 	switch {
 	case rsp.StatusCode == 204:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListServersResponse parses an HTTP response from a ListServersWithResponse call
+func ParseListServersResponse(rsp *http.Response) (*ListServersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListServersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Servers
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseForgetServerResponse parses an HTTP response from a ForgetServerWithResponse call
+func ParseForgetServerResponse(rsp *http.Response) (*ForgetServerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ForgetServerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseJudgeServerResponse parses an HTTP response from a JudgeServerWithResponse call
+func ParseJudgeServerResponse(rsp *http.Response) (*JudgeServerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &JudgeServerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerState
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -30,6 +30,6 @@
 //	verify.go    the signatures of one Step, verified together
 //	restore.go   after the phrase or an old copy
 //	command.go   what the user asks; invite.go invitations and agreements
-//	book.go      rows and their check; save.go and load.go records; announce.go for index servers
+//	book.go      rows and their check; save.go and load.go records; announce.go and quote.go for index servers
 //	words.go     views and sentences for people
 package node

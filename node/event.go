@@ -36,7 +36,13 @@ type Tick struct{}
 type Answered struct {
 	Query   uint64
 	Answer  *route.Answer // nil: no index could be asked
+	Server  ident.ID      // whose answer it is; zero if no server's
 	Problem string
+}
+
+// Indexes: from now on index servers can be asked, or None says why none can.
+type Indexes struct {
+	None string
 }
 
 // Republish: an index server wants all announcements (again).
@@ -56,6 +62,7 @@ func (Disconnected) event() {}
 func (Received) event()     {}
 func (Tick) event()         {}
 func (Answered) event()     {}
+func (Indexes) event()      {}
 func (Republish) event()    {}
 func (Stop) event()         {}
 func (Do) event()           {}
@@ -71,6 +78,7 @@ type Effects struct {
 	Send    []Out         // messages, in order per session
 	Hangup  []Session     // sessions to close after what was sent
 	Publish []wire.Signed // announcements for every index server
+	Wrong   []ident.ID    // index servers whose answer a payment was locked by, and was told otherwise on the way
 	Reply   []Reply       // outcomes of commands
 	Tell    []Notice      // what changed, for whoever watches
 	Wake    int64         // unix milliseconds of the next Tick wanted, 0 for none

@@ -18,7 +18,7 @@ type Config struct {
 	Addresses []string // where friends reach me
 	Restored  bool     // the identity came from its phrase: ask every friend what it holds
 	Plain     bool     // my payments carry their route in clear (blob version 0), for nodes that read no onions
-	NoIndex   string   // why no index server can ever be asked; empty: Effects.Ask asks
+	NoIndex   string   // why no index server can be asked (see Indexes); empty: Effects.Ask asks
 }
 
 // maxOwnAddresses is how many of its addresses a node tells: a hello must fit what a stranger may send.
@@ -172,6 +172,8 @@ func (n *Node) handle(e Event) {
 			delete(n.queries, e.Query)
 			then(&e)
 		}
+	case Indexes:
+		n.cfg.NoIndex = e.None
 	case Republish:
 		n.republish()
 	case Stop:

@@ -27,6 +27,7 @@ type part struct {
 	room    []money.Amount // what each of its channels could carry, as far as an index said; not saved
 	at      place          // my lock; nowhere if a restore has lost it
 	arrived bool           // acknowledged by the payee
+	by      ident.ID       // the index server that quoted the route, zero if none did; not saved
 }
 
 func (t *part) amount() money.Amount { return t.route.Amounts[len(t.route.Amounts)-1] }
@@ -188,7 +189,7 @@ func (n *Node) lock(p *payment, r quoted) *wire.Reason {
 	if err := n.reseal(p); err != nil {
 		return &wire.Reason{Code: wire.NotFound, Next: p.payee, Text: err.Error()}
 	}
-	t := &part{id: wire.PartID(n.draw16()), route: r.Route, room: r.room}
+	t := &part{id: wire.PartID(n.draw16()), route: r.Route, room: r.room, by: r.by}
 	box := &wire.Box{
 		Form: p.form, Payment: p.id, Salt: p.salt, Invoice: p.invoice, Currency: p.value.Currency, Total: p.value.Amount, Amount: t.amount(),
 		Payer: n.me, Name: n.cfg.Name, Text: p.text,
@@ -279,6 +280,7 @@ func (n *Node) openReason(p *payment, t *part, l *credit.OwnLock, note []byte) *
 // partReturned: a lock of mine was given back. Other routes are tried for its amount where that can help.
 func (n *Node) partReturned(p *payment, t *part, r *wire.Reason) {
 	p.drop(t)
+	n.judgeQuote(t.by, t.route, r)
 	if p.stage == stagePaid {
 		return // it was opened: what is given back nevertheless is a present
 	}

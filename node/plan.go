@@ -14,6 +14,7 @@ import (
 type quoted struct {
 	pay.Route
 	room []money.Amount
+	by   ident.ID // whose answer it is; zero if no index server's, or if the user named the route
 }
 
 // leave tells a search what the parts that stand leave of the channels of others: an index may not have heard of them.
@@ -162,6 +163,9 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) ([]quoted, *wire
 		out := quoted{Route: pay.Route{Hops: r.Hops, Amounts: r.Amounts}, room: make([]money.Amount, len(r.Charges))}
 		for i, c := range r.Charges {
 			out.room[i] = c.CanPay
+		}
+		if len(p.fixed) == 0 {
+			out.by = a.Server
 		}
 		if err := out.Check(n.me); err != nil {
 			return nil, &wire.Reason{Code: wire.BadRequest, At: n.me, Next: p.payee, Text: clip(err.Error(), wire.MaxText)}

@@ -65,6 +65,7 @@ var passing = map[string]string{
 	"payment.avoid":        "learned again from the same failure",
 	"payment.overrides":    "learned again from the same failure",
 	"part.room":            "what an index said; one that has heard of the part since says less",
+	"part.by":              "which index said so; a restart forgets whom it would judge",
 	"Node.learned":         "learned again from the same failure",
 	"payment.catching":     "looked at again after a start",
 	"collection.name":      "what one part said; each part says it",

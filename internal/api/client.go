@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"kula/ident"
+	"kula/internal/run"
 	"kula/money"
 	"kula/node"
 )
@@ -345,6 +346,25 @@ func (c *Client) Block(ctx context.Context, key ident.ID) error {
 // Unblock ends a Block.
 func (c *Client) Unblock(ctx context.Context, key ident.ID) error {
 	return c.do(ctx, http.MethodDelete, at("/v1/blocks", key.String()), nil, "", nil, nil)
+}
+
+// Servers are the servers of a kind in the order in which they are asked, and the user's list.
+func (c *Client) Servers(ctx context.Context, kind run.Role) ([]ServerState, error) {
+	var list Servers
+	err := c.get(ctx, at("/v1/servers", string(kind)), nil, &list)
+	return list.Servers, err
+}
+
+// JudgeServer trusts or blocks a server; addrs say where a trusted one is, none for where the node knows it.
+func (c *Client) JudgeServer(ctx context.Context, kind run.Role, key ident.ID, trust run.Trust, addrs []string) (*ServerState, error) {
+	v := new(ServerState)
+	err := c.do(ctx, http.MethodPut, at(at("/v1/servers", string(kind)), key.String()), nil, "", map[string]any{"trust": trust, "addresses": list(addrs)}, v)
+	return v, err
+}
+
+// ForgetServer ends a JudgeServer.
+func (c *Client) ForgetServer(ctx context.Context, kind run.Role, key ident.ID) error {
+	return c.do(ctx, http.MethodDelete, at(at("/v1/servers", string(kind)), key.String()), nil, "", nil, nil)
 }
 
 // Ask is an invoice wanted.

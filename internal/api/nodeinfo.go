@@ -184,7 +184,7 @@ func (s *Server) announced(ctx context.Context, in *WaitParam) (*body[Announced]
 		if err := s.loop.View(ctx, func(n *node.Node) { a.Announced = a.Announced && n.Announced() }); err != nil {
 			return nil, err
 		}
-		if a.Announced || wait == 0 || len(standings) == 0 {
+		if a.Announced || wait == 0 || len(standings) == 0 && !s.loop.SeeksIndex() {
 			return answerWith(a), nil
 		}
 		select {

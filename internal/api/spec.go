@@ -179,6 +179,7 @@ func (s *Server) register(a huma.API) {
 	s.registerBook(a)
 	s.registerTokens(a)
 	s.registerEvents(a)
+	s.registerServers(a)
 	for _, schema := range a.OpenAPI().Components.Schemas.Map() {
 		tidy(schema)
 	}

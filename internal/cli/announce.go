@@ -6,12 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"kula/internal/find"
-	"kula/internal/index"
 	"kula/internal/run"
 )
 
@@ -21,38 +19,12 @@ const (
 
 	// localNetwork stands for the local network among places to look.
 	localNetwork = "lan"
-
-	// indexFound is how many index servers that were found are used, foundWait how long a start waits for
-	// them: a walk through the DHT, and asking a few who they are.
-	indexFound = 2
-	foundWait  = 20 * time.Second
 )
 
 // without takes a word out of a list and says whether it was there.
 func without(list []string, word string) ([]string, bool) {
 	rest := slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == word })
 	return rest, len(rest) < len(list)
-}
-
-// foundIndex are the links of index servers that the DHT knows.
-func (a *app) foundIndex(ctx context.Context, f *find.Finder) (links []string) {
-	ctx, cancel := context.WithTimeout(ctx, foundWait)
-	defer cancel()
-	list, err := run.FindServers(ctx, f, find.Index, indexFound)
-	if len(list) == 0 {
-		a.log().Warn("no index server is found; the node starts without", "error", err)
-	}
-	for _, s := range list {
-		var tcp []string // index servers listen on nothing else
-		for _, addr := range s.Addrs {
-			if strings.Contains(addr, "/tcp/") {
-				addr, _, _ = strings.Cut(addr, "/p2p/")
-				tcp = append(tcp, addr)
-			}
-		}
-		links = append(links, index.FormatURI(index.Link{Key: s.ID, Addrs: tcp}))
-	}
-	return links
 }
 
 func announceFlag(c *cobra.Command, announce *[]string) {

@@ -18,9 +18,11 @@ import (
 	"kula/ident"
 	"kula/internal/find"
 	"kula/internal/index"
+	"kula/internal/run"
 	"kula/money"
 	"kula/node"
 	"kula/route"
+	"kula/wire"
 )
 
 const (
@@ -35,7 +37,7 @@ const (
 )
 
 func (a *app) indexCommand() *cobra.Command {
-	return a.group("index", "Servers that find ways from payer to payee", a.indexServeCommand(), a.indexQueryCommand())
+	return a.group("index", "Servers that find ways from payer to payee", append(a.serverCommands(run.IndexRole), a.indexServeCommand(), a.indexQueryCommand())...)
 }
 
 // indexReady is the line that index serve prints.
@@ -153,8 +155,12 @@ func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, mino
 	if len(servers) == 0 {
 		return wrong("say which index server: --index 'kula:index?…', or set one in config.toml or KULA_INDEX")
 	}
-	if _, err := index.ParseURI(servers[0]); err != nil {
+	link, err := index.ParseURI(servers[0])
+	if err != nil {
 		return wrong("%v", err)
+	}
+	if err := a.notBlocked(ctx, link.Key); err != nil {
+		return err
 	}
 	r := route.Request{Currency: v.Currency, Amount: v.Amount, MaxFee: route.NoMaxFee, Announced: true}
 	if r.To, err = a.key(ctx, to); err != nil {
@@ -177,6 +183,24 @@ func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, mino
 		return err
 	}
 	return a.showRoute(v, answer)
+}
+
+// notBlocked refuses an index server that the user blocked, as far as a running node can tell.
+func (a *app) notBlocked(ctx context.Context, key ident.ID) error {
+	c, err := a.client()
+	if err != nil {
+		return nil // no node: nobody to ask
+	}
+	servers, err := c.Servers(ctx, run.IndexRole)
+	if err != nil {
+		return nil
+	}
+	for _, s := range servers {
+		if s.Key == key && s.Trust == string(run.Blocked) {
+			return refuse(wire.Blocked, "you have blocked this index server. Undo it with: kula index block %s --undo", key)
+		}
+	}
+	return nil
 }
 
 // showRoute prints a route as a quote.

@@ -14,6 +14,7 @@ import (
 	"kula/ident"
 	"kula/internal/find"
 	"kula/internal/relay"
+	"kula/internal/run"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 )
 
 func (a *app) relayCommand() *cobra.Command {
-	return a.group("relay", "Servers that forward connections to nodes behind a router", a.relayServeCommand())
+	return a.group("relay", "Servers that forward connections to nodes behind a router", append(a.serverCommands(run.RelayRole), a.relayServeCommand())...)
 }
 
 // relayReady is the line that relay serve prints.

@@ -133,9 +133,6 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 		}
 		defer finder.Close()
 	}
-	if findIndex {
-		servers = append(servers, a.foundIndex(ctx, finder)...)
-	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -143,7 +140,7 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 	if f.verbose {
 		log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, Mirror: mirror, Relays: relays, FindRelay: findRelay, LAN: lan, Finder: finder, Log: log})
+	return a.serveNode(ctx, dir, addr, run.Options{Key: key, Name: name, Listen: listen, Index: servers, FindIndex: findIndex, Mirror: mirror, Relays: relays, FindRelay: findRelay, LAN: lan, Finder: finder, Log: log})
 }
 
 // log writes what whoever runs a server should know, and nothing secret.

@@ -89,11 +89,11 @@ func TestCommands(t *testing.T) { // design §10, the lines of letter A
 	want := strings.Fields(`ask
 		backup backup-create backup-restore balance book book-export book-list book-verify demo
 		friend friend-accept friend-add friend-agree friend-block friend-close friend-decline friend-fee friend-find friend-invite friend-limit friend-list
-		friend-remove friend-settle friend-show fsck help id index index-query index-serve init
+		friend-remove friend-settle friend-show fsck help id index index-block index-list index-query index-serve index-trust init
 		invoice invoice-cancel invoice-create invoice-list invoice-redeem invoice-show man pay
 		payment payment-cancel payment-list payment-release payment-show payment-wait
 		proof proof-export proof-show proof-verify receipt receipt-show receipt-verify
-		relay relay-serve token token-create token-list token-revoke up version wait`)
+		relay relay-block relay-list relay-serve relay-trust token token-create token-list token-revoke up version wait`)
 	root := (&app{}).root()
 	root.InitDefaultHelpCmd()
 	var got []string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,26 +71,58 @@ type Client struct {
 	open      Opener
 	log       *slog.Logger
 	republish func(done func())
-	servers   []*server
 	life      context.Context
 	end       context.CancelFunc
 	tasks     sync.WaitGroup
 
 	mu      sync.Mutex
+	servers []*server
 	changed chan struct{} // closed and replaced when a server's standing changes
 }
 
-// NewClient connects to servers. republish is called, from any goroutine, when one of
-// them was reached: it must have all announcements published again, then call done.
-func NewClient(open Opener, servers []Link, log *slog.Logger, republish func(done func())) *Client {
+// NewClient makes a client without servers. republish is called, from any goroutine, when one of
+// those that Use names was reached: it must have all announcements published again, then call done.
+func NewClient(open Opener, log *slog.Logger, republish func(done func())) *Client {
 	c := &Client{open: open, log: log, republish: republish, changed: make(chan struct{})}
 	c.life, c.end = context.WithCancel(context.Background())
-	for _, l := range servers {
-		s := &server{client: c, link: l, wake: make(chan struct{}, 1)}
+	return c
+}
+
+// Choice is a server to use.
+type Choice struct {
+	Link
+	Trusted bool // by the user (rule I14)
+}
+
+// Use has the client keep to these servers and no others, in this order. Connections to those that it
+// used before stay; with others it ends. After Close it does nothing.
+func (c *Client) Use(list []Choice) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.Err() != nil {
+		return
+	}
+	old := c.servers
+	c.servers = nil
+	for _, choice := range list {
+		i := slices.IndexFunc(old, func(s *server) bool {
+			return s.link.Key == choice.Key && slices.Equal(s.link.Addrs, choice.Addrs)
+		})
+		if i >= 0 {
+			old[i].trusted = choice.Trusted
+			c.servers = append(c.servers, old[i])
+			old = slices.Delete(old, i, i+1)
+			continue
+		}
+		s := &server{client: c, link: choice.Link, trusted: choice.Trusted, wake: make(chan struct{}, 1)}
+		s.life, s.end = context.WithCancel(c.life)
 		c.servers = append(c.servers, s)
 		c.tasks.Go(s.keep)
 	}
-	return c
+	for _, s := range old {
+		s.end()
+	}
+	c.change()
 }
 
 // Standing is how far the client is with one server.
@@ -98,16 +131,18 @@ type Standing struct {
 	Connected bool
 	Waiting   int  // announcements that it has not confirmed yet
 	Complete  bool // it has confirmed everything that was published
+	Wrong     int  // answers that turned out wrong lately
 }
 
-// Standings tells how far the client is with each server, in the order of NewClient,
+// Standings tells how far the client is with each server, in the order of Use,
 // and gives a channel that is closed when that changes.
 func (c *Client) Standings() ([]Standing, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := time.Now()
 	var list []Standing
 	for _, s := range c.servers {
-		list = append(list, Standing{s.link.Key, s.line != nil, len(s.queue) + s.sent, s.complete()})
+		list = append(list, Standing{s.link.Key, s.line != nil, len(s.queue) + s.sent, s.complete(), s.wrong.count(now)})
 	}
 	return list, c.changed
 }
@@ -154,7 +189,9 @@ func (c *Client) Flush(ctx context.Context) {
 
 // Close ends all connections and waits until nothing is left of them.
 func (c *Client) Close() {
+	c.mu.Lock()
 	c.end()
+	c.mu.Unlock()
 	c.tasks.Wait()
 }
 
@@ -167,44 +204,71 @@ func (c *Client) change() {
 // ErrNone is the answer of a client without servers.
 var ErrNone = errors.New("no index server is configured (kula up --index)")
 
-// Ask puts a query to the servers in their order, until one answers. If none is
-// connected it waits for the first that will be, up to the time for one answer. The
-// error says why there is no answer; a route that does not exist is an answer.
-func (c *Client) Ask(ctx context.Context, q *route.Query) (*route.Answer, error) {
-	if len(c.servers) == 0 {
-		return nil, ErrNone
-	}
+// Ask puts a query to the servers, one after the other (rule I14), until one has routes that add up; it says
+// whose they are. If none is connected it waits for the first that will be, up to the time for one answer. If
+// none has a route, that is the answer, as the first said it. The error says why there is no answer at all.
+func (c *Client) Ask(ctx context.Context, q *route.Query) (*route.Answer, ident.ID, error) {
+	var best *route.Answer
+	var from ident.ID
 	var problems []error
 	for waited := false; ; {
-		lines, changed := c.lines()
+		lines, count, changed := c.lines()
+		if count == 0 {
+			return nil, from, ErrNone
+		}
 		for _, l := range lines {
 			a, err := askOne(ctx, l, q)
-			if err == nil {
-				return a, nil
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", l.server.Short(), err))
+				continue
 			}
-			problems = append(problems, fmt.Errorf("%s: %w", l.server.Short(), err))
+			if err := checkAnswer(l.server, q, a); err != nil {
+				c.Wrong(l.server)
+				problems = append(problems, err)
+				continue
+			}
+			if best == nil || betterAnswer(a, best) {
+				best, from = a, l.server
+			}
+			if a.Code == wire.CodeNone && len(a.Unknown) == 0 {
+				return a, l.server, nil
+			}
+		}
+		if best != nil {
+			return best, from, nil
 		}
 		if waited || len(problems) > 0 {
-			break
+			return nil, from, noAnswer(count, problems)
 		}
 		waited = c.await(ctx, changed)
 	}
-	if len(problems) == 0 {
-		return nil, fmt.Errorf("none of %d index servers could be reached", len(c.servers))
-	}
-	return nil, fmt.Errorf("none of %d index servers answers: %w", len(c.servers), errors.Join(problems...))
 }
 
-// lines are the live connections, in the order of the servers.
-func (c *Client) lines() (list []*line, changed <-chan struct{}) {
+// betterAnswer says whether a is of more use than b: routes more than none, and the more of their fees are known.
+func betterAnswer(a, b *route.Answer) bool {
+	if ok := a.Code == wire.CodeNone; ok != (b.Code == wire.CodeNone) {
+		return ok
+	}
+	return len(a.Unknown) < len(b.Unknown)
+}
+
+func noAnswer(servers int, problems []error) error {
+	if len(problems) == 0 {
+		return fmt.Errorf("none of %d index servers could be reached", servers)
+	}
+	return fmt.Errorf("none of %d index servers answers: %w", servers, errors.Join(problems...))
+}
+
+// lines are the live connections, in the order in which they are to be asked, of how many servers.
+func (c *Client) lines() (list []*line, servers int, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.servers {
+	for _, s := range inOrder(c.servers, time.Now()) {
 		if s.line != nil {
 			list = append(list, s.line)
 		}
 	}
-	return list, c.changed
+	return list, len(c.servers), c.changed
 }
 
 // await waits until some server is connected; true if that was in vain or it is time to give up.
@@ -215,7 +279,7 @@ func (c *Client) await(ctx context.Context, changed <-chan struct{}) bool {
 		select {
 		case <-changed:
 			var lines []*line
-			if lines, changed = c.lines(); len(lines) > 0 {
+			if lines, _, changed = c.lines(); len(lines) > 0 {
 				return true
 			}
 		case <-ctx.Done():
@@ -247,6 +311,11 @@ type server struct {
 	client *Client
 	link   Link
 	wake   chan struct{} // 1 place: the queue has grown
+	life   context.Context
+	end    context.CancelFunc // the user wants it no more
+
+	trusted bool
+	wrong   misses
 
 	line  *line // nil: not connected
 	queue []wire.Signed
@@ -269,7 +338,7 @@ func (s *server) keep() {
 	for {
 		began := time.Now()
 		err := s.visit()
-		if s.client.life.Err() != nil {
+		if s.life.Err() != nil {
 			return
 		}
 		if time.Since(began) > longestPause {
@@ -279,7 +348,7 @@ func (s *server) keep() {
 		t := time.NewTimer(rest)
 		select {
 		case <-t.C:
-		case <-s.client.life.Done():
+		case <-s.life.Done():
 			t.Stop()
 			return
 		}
@@ -290,14 +359,14 @@ func (s *server) keep() {
 // visit is one connection from its opening to its end, and why it ended.
 func (s *server) visit() error {
 	c := s.client
-	ctx, cancel := context.WithTimeout(c.life, openTimeout)
+	ctx, cancel := context.WithTimeout(s.life, openTimeout)
 	defer cancel()
 	conn, err := c.open.Open(ctx, s.link.Key, s.link.Addrs, Protocol, p2p.Limits{MaxFrame: route.MaxMessage})
 	if err != nil {
 		return err
 	}
 	l := newLine(s.link.Key, conn)
-	defer context.AfterFunc(c.life, l.shut)()
+	defer context.AfterFunc(s.life, l.shut)()
 	c.tasks.Go(l.read)
 	defer l.shut()
 	if err := l.greet(ctx); err != nil {
@@ -345,7 +414,7 @@ func (s *server) serve(l *line) error {
 				}
 			}
 		case <-ping.C:
-			ctx, cancel := context.WithTimeout(s.client.life, publishTimeout)
+			ctx, cancel := context.WithTimeout(s.life, publishTimeout)
 			err := l.greet(ctx)
 			cancel()
 			if err != nil {
@@ -370,7 +439,7 @@ func (s *server) take() []wire.Signed {
 
 // publish hands announcements in and logs which of them were refused.
 func (s *server) publish(l *line, list []wire.Signed) error {
-	ctx, cancel := context.WithTimeout(s.client.life, publishTimeout)
+	ctx, cancel := context.WithTimeout(s.life, publishTimeout)
 	defer cancel()
 	m, err := l.call(ctx, &route.Publish{Announcements: list})
 	if err != nil {

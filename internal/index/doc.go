@@ -76,6 +76,15 @@
 // I13. A Mirror follows servers as anybody may, and answers queries from its own copy of the
 // graph: no server learns what it asks.
 //
+// # Which server is asked
+//
+// I14. A node tells all its servers what it announces, and asks one after the other until one has a route that adds
+// up (route.CheckRoutes): that a server knows no way, or sends what does not add up, is not the last word while another can be
+// asked. Those are asked first whose answers were wrong less often in the last 10 minutes: a quote that did not add up, or by
+// which a payment was locked and came back because a fee, a capacity or a channel on the way was another. Of those who were wrong equally often
+// the ones come first that the user trusts, whose first 3 wrong answers do not count; then as Client.Use was told. A server that
+// the user blocked is never used.
+//
 // The server dials nobody but the peers it was told of,
 // keeps no record of who asked what, and logs no key beyond its first
 // characters. It takes part in no session: it has no friends.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,9 +99,14 @@ func keepFollowing(ctx context.Context, log *slog.Logger, open Opener, link Link
 // server learns who pays whom. It believes nothing but what nodes signed. Its methods may be called
 // from any goroutine.
 type Mirror struct {
+	open  Opener
 	log   *slog.Logger
+	life  context.Context
 	end   context.CancelFunc
 	tasks sync.WaitGroup
+
+	mu        sync.Mutex
+	following []followed
 
 	lock    sync.RWMutex
 	graph   *route.Graph
@@ -108,27 +114,71 @@ type Mirror struct {
 	finders chan *route.Finder
 }
 
-// NewMirror follows servers; max bounds the announcements kept, as in Options.
-func NewMirror(open Opener, servers []Link, log *slog.Logger, max int) *Mirror {
-	m := &Mirror{log: log, graph: route.NewGraph(max), whole: make(chan struct{}), finders: make(chan *route.Finder, 1)}
+// followed is a server that a mirror follows, until end is called.
+type followed struct {
+	link Link
+	end  context.CancelFunc
+}
+
+// NewMirror makes an empty copy; max bounds the announcements kept, as in Options.
+func NewMirror(open Opener, log *slog.Logger, max int) *Mirror {
+	m := &Mirror{open: open, log: log, graph: route.NewGraph(max), whole: make(chan struct{}), finders: make(chan *route.Finder, 1)}
 	m.finders <- m.graph.Finder()
-	var ctx context.Context
-	ctx, m.end = context.WithCancel(context.Background())
-	done := sync.OnceFunc(func() { close(m.whole) })
-	for _, l := range servers {
-		suite := verifier()
-		m.tasks.Go(func() {
-			keepFollowing(ctx, log, open, l, false, func(list []wire.Signed) error {
-				m.take(suite, list)
-				if len(list) < route.MaxPublish {
-					done()
-				}
-				return nil
-			})
-		})
-	}
-	m.tasks.Go(func() { m.keep(ctx) })
+	m.life, m.end = context.WithCancel(context.Background())
+	m.tasks.Go(func() { m.keep(m.life) })
 	return m
+}
+
+// Use has the mirror follow these servers and no others. What others said stays: nodes signed it.
+func (m *Mirror) Use(links []Link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.life.Err() != nil {
+		return
+	}
+	same := func(a Link) func(followed) bool {
+		return func(f followed) bool { return f.link.Key == a.Key && slices.Equal(f.link.Addrs, a.Addrs) }
+	}
+	var now []followed
+	for _, l := range links {
+		if i := slices.IndexFunc(m.following, same(l)); i >= 0 {
+			now = append(now, m.following[i])
+			m.following = slices.Delete(m.following, i, i+1)
+			continue
+		}
+		now = append(now, m.follow(l))
+	}
+	for _, f := range m.following {
+		f.end()
+	}
+	m.following = now
+}
+
+// follow begins to read a server's feed.
+func (m *Mirror) follow(l Link) followed {
+	ctx, end := context.WithCancel(m.life)
+	suite := verifier()
+	m.tasks.Go(func() {
+		keepFollowing(ctx, m.log, m.open, l, false, func(list []wire.Signed) error {
+			m.take(suite, list)
+			if len(list) < route.MaxPublish {
+				m.read()
+			}
+			return nil
+		})
+	})
+	return followed{l, end}
+}
+
+// read notes that everything a server had was read.
+func (m *Mirror) read() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-m.whole:
+	default:
+		close(m.whole)
+	}
 }
 
 // take verifies and applies what a server says.
@@ -193,6 +243,8 @@ func (m *Mirror) Size() (nodes, announcements, edges int) {
 
 // Close ends all connections and waits until nothing is left of them.
 func (m *Mirror) Close() {
+	m.mu.Lock()
 	m.end()
+	m.mu.Unlock()
 	m.tasks.Wait()
 }

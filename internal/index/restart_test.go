@@ -13,12 +13,17 @@ import (
 func (p *person) node(list []wire.Signed, links ...Link) (c *Client, asked *atomic.Int32) {
 	asked = new(atomic.Int32)
 	ready := make(chan struct{})
-	c = NewClient(p.host, links, slog.New(slog.DiscardHandler), func(done func()) {
+	c = NewClient(p.host, slog.New(slog.DiscardHandler), func(done func()) {
 		<-ready
 		asked.Add(1)
 		c.Publish(list)
 		done()
 	})
+	var choices []Choice
+	for _, l := range links {
+		choices = append(choices, Choice{Link: l})
+	}
+	c.Use(choices)
 	close(ready)
 	p.t.Cleanup(c.Close)
 	return c, asked
@@ -49,7 +54,7 @@ func TestRestart(t *testing.T) {
 		eventually(t, "all announced", func() bool {
 			return complete(a) && complete(b) && askedA.Load() == times && askedB.Load() == times
 		})
-		answer, err := a.Ask(t.Context(), query(ana, ben, 100))
+		answer, _, err := a.Ask(t.Context(), query(ana, ben, 100))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +91,7 @@ func TestTwoServers(t *testing.T) {
 	eventually(t, "all announced", func() bool { return complete(a) && complete(b) })
 	s1.Close()
 	for range 3 {
-		answer, err := a.Ask(t.Context(), query(ana, ben, 100))
+		answer, _, err := a.Ask(t.Context(), query(ana, ben, 100))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +101,7 @@ func TestTwoServers(t *testing.T) {
 		t.Fatalf("the second server answered %d of 3 questions", n)
 	}
 	s2.Close()
-	if _, err := a.Ask(t.Context(), query(ana, ben, 100)); err == nil {
+	if _, _, err := a.Ask(t.Context(), query(ana, ben, 100)); err == nil {
 		t.Fatal("an answer from nobody")
 	}
 }

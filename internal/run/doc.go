@@ -20,6 +20,12 @@
 // While it waits for the disk the next batch gathers, so many payments share one
 // fsync and one signature per channel.
 //
+// # Servers
+//
+// Which index servers and relays are used is put together from what the node was started with,
+// what it found, and the user's list (N-17); the list is kept with the node's records,
+// and a change counts at once (Judge).
+//
 // # Save before send
 //
 // If a commit fails nothing of step 5 happens, for this batch or any later one: the

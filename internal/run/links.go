@@ -107,6 +107,9 @@ func (k *links) classify(id ident.ID) p2p.Class {
 	if c, ok := (*k.classes.Load())[id]; ok {
 		return c
 	}
+	if k.loop.servers.isBlocked(id) {
+		return p2p.Blocked
+	}
 	class := p2p.Blocked
 	_ = k.loop.View(k.loop.life, func(n *node.Node) { class = classOf(n, id) })
 	return class

@@ -222,6 +222,9 @@ func (l *Loop) perform(fx *node.Effects) error {
 		l.links.part(s.Session)
 	}
 	l.index.Publish(fx.Publish)
+	for _, server := range fx.Wrong {
+		l.index.Wrong(server)
+	}
 	for _, r := range fx.Reply {
 		l.desk.reply(r)
 	}
@@ -281,12 +284,13 @@ func (l *Loop) send(out []node.Out) {
 // ask puts a query to the index servers, or to the mirror of them; the answer comes back as an event.
 func (l *Loop) ask(q node.Query) {
 	l.tasks.Go(func() {
-		ask := l.index.Ask
+		e := node.Answered{Query: q.ID}
+		var err error
 		if l.mirror != nil {
-			ask = l.mirror.Ask
+			e.Answer, err = l.mirror.Ask(l.life, &q.Query)
+		} else {
+			e.Answer, e.Server, err = l.index.Ask(l.life, &q.Query)
 		}
-		answer, err := ask(l.life, &q.Query)
-		e := node.Answered{Query: q.ID, Answer: answer}
 		if err != nil {
 			e.Problem = err.Error()
 		}

@@ -72,6 +72,7 @@ type Options struct {
 	Listen    []string     // multiaddrs to listen on; none: only dial
 	Announce  []string     // addresses that friends are told; nil: those listened on
 	Index     []string     // kula:index links of the servers to use
+	FindIndex bool         // use index servers that are found too
 	Mirror    bool         // keep a copy of what they know and search in it, so that none learns whom is paid
 	Relays    []string     // multiaddrs of relays to be reached through
 	FindRelay bool         // be reached through relays that are found too
@@ -82,16 +83,17 @@ type Options struct {
 
 // Loop is a running node. Its methods may be called from any goroutine.
 type Loop struct {
-	opt    Options
-	log    *slog.Logger
-	id     ident.ID
-	host   *p2p.Host
-	index  *index.Client
-	mirror *index.Mirror // nil: servers are asked
-	links  *links
-	stats  stats
-	addrs  []string      // what friends are told; of open, then of links.keep
-	moved  chan struct{} // 1 place: addrs may have changed
+	opt     Options
+	log     *slog.Logger
+	id      ident.ID
+	host    *p2p.Host
+	index   *index.Client
+	mirror  *index.Mirror // nil: servers are asked
+	links   *links
+	servers directory
+	stats   stats
+	addrs   []string      // what friends are told; of open, then of links.keep
+	moved   chan struct{} // 1 place: addrs may have changed
 
 	own // of the loop's goroutine alone
 
@@ -143,11 +145,11 @@ func Start(opt Options) (*Loop, error) {
 		l.log = slog.New(slog.DiscardHandler)
 	}
 	l.links = newLinks(l)
-	servers, err := index.ParseURIs(opt.Index)
-	if err != nil {
+	if err := l.servers.load(l); err != nil {
 		return nil, err
 	}
-	l.host, err = p2p.New(p2p.Config{Seed: opt.Key.IdentitySeed(), Listen: opt.Listen, Relays: opt.Relays, LAN: opt.LAN, Classify: l.links.classify}, l.links)
+	var err error
+	l.host, err = p2p.New(p2p.Config{Seed: opt.Key.IdentitySeed(), Listen: opt.Listen, LAN: opt.LAN, Classify: l.links.classify}, l.links)
 	if err != nil {
 		return nil, err
 	}
@@ -155,17 +157,22 @@ func Start(opt Options) (*Loop, error) {
 		l.seal()
 		return nil, errors.Join(err, l.host.Close())
 	}
-	l.index = index.NewClient(l.host, servers, l.log, l.republish)
-	if opt.Mirror && len(servers) > 0 {
-		l.mirror = index.NewMirror(l.host, servers, l.log, 0)
+	l.index = index.NewClient(l.host, l.log, l.republish)
+	if opt.Mirror {
+		l.mirror = index.NewMirror(l.host, l.log, 0)
 	}
 	l.links.ready(l.host)
+	l.servers.foundNow(IndexRole, nil)
+	l.servers.foundNow(RelayRole, nil)
 	l.tasks.Go(l.links.keep)
 	if opt.Finder != nil {
 		l.tasks.Go(l.publishAddrs)
 		l.tasks.Go(l.links.seek)
+		if opt.FindIndex {
+			l.tasks.Go(func() { l.seekServers(IndexRole) })
+		}
 		if opt.FindRelay {
-			l.tasks.Go(l.seekRelays)
+			l.tasks.Go(func() { l.seekServers(RelayRole) })
 		}
 		l.spoke() // a node without addresses says so too: others need not look for old ones
 	}
@@ -178,7 +185,7 @@ func (l *Loop) open() error {
 	l.addrs = l.tellable()
 	suite := counted{l.opt.Key, &l.stats.signed, &l.stats.checked}
 	cfg := node.Config{Name: l.opt.Name, Addresses: l.addrs, Restored: l.opt.Restored}
-	if len(l.opt.Index) == 0 {
+	if l.servers.none {
 		cfg.NoIndex = index.ErrNone.Error()
 	}
 	for _, err := range l.opt.Store.Load(node.Kinds...) {
@@ -230,8 +237,11 @@ func (l *Loop) Addrs() []string { return l.host.Addrs() }
 // Host is the node's place on the network, for protocols beside the session.
 func (l *Loop) Host() *p2p.Host { return l.host }
 
-// Index is the client of the configured index servers.
+// Index is the client of the index servers in use.
 func (l *Loop) Index() *index.Client { return l.index }
+
+// SeeksIndex says whether index servers are looked for, so that there may be some later.
+func (l *Loop) SeeksIndex() bool { return l.opt.FindIndex }
 
 // Finds says whether the node can find others by their keys.
 func (l *Loop) Finds() bool { return l.opt.Finder != nil || l.opt.LAN }
