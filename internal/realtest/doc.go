@@ -18,6 +18,9 @@
 //	TestBehind…  in network namespaces (root, iproute2, nftables; KULA_NEED_NETNS makes a
 //	             missing one a failure): two nodes behind routers, a relay that is killed in the
 //	             middle of a payment, a direct connection, an address that changes
+//	TestIndex…   index servers that are killed, wiped and replaced while payments run; one that
+//	             lies: in what it says of capacities and fees, with old and forged announcements, with routes
+//	             that do not add up
 //	TestFound…,  friends found by their keys and becoming friends by them; servers found on a DHT of
 //	TestServers… loopback nodes
 //

@@ -151,8 +151,9 @@ type member struct {
 	t          testing.TB
 	name, home string
 	key        ident.ID
-	listen     string // kept over restarts, so that friends find it again
-	logs       string // file
+	listen     string   // kept over restarts, so that friends find it again
+	logs       string   // file
+	flags      []string // of up
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -161,10 +162,10 @@ type member struct {
 	gone   chan error    // how the process ended
 }
 
-// begin makes an identity and starts its node. It ends with the test.
-func begin(t testing.TB, name string) *member {
+// begin makes an identity and starts its node, with more flags for up. It ends with the test.
+func begin(t testing.TB, name string, flags ...string) *member {
 	t.Helper()
-	m := &member{t: t, name: name, home: filepath.Join(t.TempDir(), name), listen: freeAddress(t), up: make(chan struct{})}
+	m := &member{t: t, name: name, home: filepath.Join(t.TempDir(), name), listen: freeAddress(t), up: make(chan struct{}), flags: flags}
 	m.logs = m.home + ".log"
 	must(t, m.home, nil, "init", "--name", name)
 	m.start()
@@ -200,7 +201,7 @@ func freeAddress(t testing.TB) string {
 // start runs the node and returns when it is ready.
 func (m *member) start() {
 	m.t.Helper()
-	c := exec.Command(program, "--home", m.home, "--json", "up", "--api", "127.0.0.1:0", "--listen", m.listen)
+	c := exec.Command(program, append([]string{"--home", m.home, "--json", "up", "--api", "127.0.0.1:0", "--listen", m.listen}, m.flags...)...)
 	c.Env = cleanEnv()
 	log, err := os.OpenFile(m.logs, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/anacrolix/dht/v2/krpc"
 	peer_store "github.com/anacrolix/dht/v2/peer-store"
 
+	"kula/internal/api"
 	"kula/node"
 )
 
@@ -78,7 +79,7 @@ func startDHT(t testing.TB) (place string, told *announcedAt) {
 }
 
 // An index server and a relay announce themselves on the DHT; a node that is told nothing but to look there finds both:
-// it is reached through the one, and pays along a way that the other knows (N-15, N-16). One finds another by its key on the DHT.
+// it is reached through the one, and pays along a way that the other knows (N-15, N-16), until its user blocks them (N-17). One finds another by its key on the DHT.
 func TestServersAreFound(t *testing.T) {
 	place, told := startDHT(t)
 	n := &inet{t: t} // no rooms: all on this machine
@@ -118,6 +119,31 @@ func TestServersAreFound(t *testing.T) {
 	ana.must(&p, "pay", id.Key, typed(7), "--yes", "--wait", patience.String())
 	if p.State != node.Paid || len(p.Parts) != 1 || len(p.Parts[0].Hops) != 2 {
 		t.Fatalf("%+v", p)
+	}
+	// What the user blocks is not used, though it is the only one that is found.
+	for _, c := range []struct {
+		s    *server
+		role string
+	}{{ana, "index"}, {cleo, "relay"}} {
+		var list struct{ Servers []api.ServerState }
+		c.s.must(&list, c.role, "list")
+		if len(list.Servers) != 1 || list.Servers[0].From != "found" || !list.Servers[0].Connected {
+			t.Fatalf("%s list: %+v", c.role, list.Servers)
+		}
+		c.s.must(nil, c.role, "block", list.Servers[0].Key.String())
+		for began := time.Now(); list.Servers[0].Connected || list.Servers[0].Trust != "blocked"; pause(nil, 20*time.Millisecond) {
+			c.s.must(&list, c.role, "list")
+			if time.Since(began) > patience {
+				t.Fatalf("%s list: %+v", c.role, list.Servers)
+			}
+		}
+	}
+	if err := ana.try(nil, "pay", id.Key, typed(7), "--yes", "--give-up", "500ms"); err == nil {
+		t.Fatal("a payment found its way by a server that is blocked")
+	}
+	cleo.must(&id, "id")
+	if slices.ContainsFunc(id.Addresses, func(a string) bool { return strings.Contains(a, "/p2p-circuit/") }) {
+		t.Fatalf("reached through a relay that is blocked: %q", id.Addresses)
 	}
 	var a struct{ Key string }
 	ana.must(&a, "id")
