@@ -3,7 +3,9 @@ package route
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,4 +147,44 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("decoded but not applied: %v", err)
 		}
 	})
+}
+
+// Many at once are judged as each alone, also when some are bad.
+func TestOpenAll(t *testing.T) {
+	key, other := ident.NewKey([32]byte{1}), ident.NewKey([32]byte{2})
+	suite := ident.NewKey([32]byte{3})
+	var list []wire.Signed
+	for i := range 9 {
+		s, err := Sign(key, Announcement{Node: key.ID(), Friend: ident.ID{byte(i), 1}, Number: uint64(i + 1), Expires: 100, Entries: []Entry{{Currency: "EUR/2", CanReceive: 5}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, s)
+	}
+	for name, spoil := range map[string]func(list []wire.Signed){
+		"all good":    func([]wire.Signed) {},
+		"one changed": func(l []wire.Signed) { l[4].Sig[9] ^= 1 },
+		"one of another": func(l []wire.Signed) {
+			l[2] = wire.Sign(other, Tag, Announcement{Node: key.ID(), Number: 1, Expires: 100})
+		},
+		"one is nothing":  func(l []wire.Signed) { l[8] = wire.Signed{Body: []byte{1}} },
+		"two exchanged":   func(l []wire.Signed) { l[0].Sig, l[1].Sig = l[1].Sig, l[0].Sig },
+		"nothing is good": func(l []wire.Signed) { clear(l) },
+	} {
+		for _, n := range []int{0, 1, 2, 9} {
+			mine := slices.Clone(list)
+			spoil(mine)
+			mine = mine[:n]
+			opened, errs := OpenAll(suite, mine, nil)
+			for i, s := range mine {
+				want, err := Open(suite, s)
+				if fmt.Sprint(err) != fmt.Sprint(errs[i]) || !reflect.DeepEqual(opened[i], want) && err == nil {
+					t.Errorf("%s, %d: announcement %d: %v, alone %v", name, n, i, errs[i], err)
+				}
+			}
+			if len(opened) != n || len(errs) != n {
+				t.Errorf("%s: %d and %d of %d", name, len(opened), len(errs), n)
+			}
+		}
+	}
 }

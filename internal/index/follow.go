@@ -183,7 +183,7 @@ func (m *Mirror) read() {
 
 // take verifies and applies what a server says.
 func (m *Mirror) take(suite ident.Suite, list []wire.Signed) {
-	opened, errs := openAll(suite, list)
+	opened, errs := route.OpenAll(suite, list, nil)
 	now := time.Now().Unix()
 	m.lock.Lock()
 	defer m.lock.Unlock()

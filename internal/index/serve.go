@@ -176,11 +176,7 @@ func (g *guest) wait(ctx context.Context, announcements, questions int) error {
 // publish verifies announcements outside the lock and applies them under it.
 func (g *guest) publish(p *route.Publish) *route.PublishResult {
 	result := &route.PublishResult{}
-	opened := make([]route.Announcement, len(p.Announcements))
-	errs := make([]error, len(p.Announcements))
-	for i, signed := range p.Announcements {
-		opened[i], errs[i] = g.open(signed)
-	}
+	opened, errs := g.open(p.Announcements)
 	s := g.server
 	s.apply(p.Announcements, opened, errs)
 	for i, err := range errs {
@@ -201,15 +197,6 @@ func verifier() ident.Suite {
 	var unused [32]byte // nothing is signed with it
 	rand.Read(unused[:])
 	return ident.NewKey(unused)
-}
-
-// openAll opens announcements of anybody.
-func openAll(suite ident.Suite, list []wire.Signed) (opened []route.Announcement, errs []error) {
-	opened, errs = make([]route.Announcement, len(list)), make([]error, len(list))
-	for i, signed := range list {
-		opened[i], errs[i] = route.Open(suite, signed)
-	}
-	return opened, errs
 }
 
 // apply applies what was opened without an error, and logs what changed the graph: so each
@@ -253,20 +240,18 @@ func (s *Server) feedTo(from ident.ID, q *route.Follow) *route.Feed {
 	return a
 }
 
-// open reads an announcement that must be the client's own (rule I5).
-func (g *guest) open(signed wire.Signed) (route.Announcement, error) {
-	a, err := route.Decode(signed.Body)
-	if err != nil {
-		return route.Announcement{}, err
-	}
-	if a.Node != g.id {
-		return route.Announcement{}, &route.Refusal{Code: wire.NotAllowed, Text: fmt.Sprintf(
-			"announcement of %s brought by %s; a node publishes its own and no others", a.Node.Short(), g.id.Short())}
-	}
+// open reads announcements that must be the client's own (rule I5).
+func (g *guest) open(list []wire.Signed) (opened []route.Announcement, errs []error) {
 	if g.suite == nil {
 		g.suite = verifier()
 	}
-	return route.Open(g.suite, signed)
+	return route.OpenAll(g.suite, list, func(a *route.Announcement) error {
+		if a.Node == g.id {
+			return nil
+		}
+		return &route.Refusal{Code: wire.NotAllowed, Text: fmt.Sprintf(
+			"announcement of %s brought by %s; a node publishes its own and no others", a.Node.Short(), g.id.Short())}
+	})
 }
 
 // search answers a query when it is its turn (rule I8).

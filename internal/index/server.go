@@ -143,7 +143,7 @@ func Start(opt Options) (*Server, error) {
 			suite := verifier()
 			s.tasks.Go(func() {
 				keepFollowing(ctx, s.log, s.host, l, true, func(list []wire.Signed) error {
-					opened, errs := openAll(suite, list)
+					opened, errs := route.OpenAll(suite, list, nil)
 					s.apply(list, opened, errs)
 					return nil
 				})
