@@ -45,7 +45,7 @@ var layers = map[string]struct {
 	"cmd/kula":          {imports: []string{"kula/internal/cli"}},
 	"client":            {imports: []string{"github.com/oapi-codegen/runtime"}},
 	"examples/till":     {imports: []string{"github.com/skip2/go-qrcode", "kula/client", "kula/money"}},
-	"bench":             {imports: []string{"golang.org/x/sys/", "kula/ident", "kula/money", "kula/route"}},
+	"bench":             {imports: []string{"golang.org/x/sys/", "kula/ident", "kula/internal/index", "kula/internal/p2p", "kula/money", "kula/route", "kula/wire"}},
 
 	"internal/p2p/p2ptest": {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/"}},
 	"internal/p2p":         {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/", "github.com/quic-go/", "golang.org/x/"}},

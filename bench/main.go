@@ -4,7 +4,9 @@
 // as any program would.
 //
 //	go run ./bench [-short] [-channels 1,2,4] [-profile DIR] [-dir DIR] [-out FILE]
-//	go run ./bench routes [-nodes 100000,1000000] [-queries N] [-seed N] [-out FILE]
+//	go run ./bench routes [-nodes 100000,1000000] [-queries N] [-seed N] [-network=false] [-dir DIR] [-out FILE]
+//
+// The second form measures rows 4 to 6; its report says how.
 //
 // # What is measured
 //
@@ -134,21 +136,14 @@ type bench struct {
 }
 
 func (b *bench) run(ctx context.Context, dir string, keep bool) (err error) {
-	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	end, err := b.room(ctx, dir)
 	if err != nil {
-		return fmt.Errorf("where is the repository? run this inside it: %w", err)
+		return err
 	}
-	b.root = strings.TrimSpace(string(root))
-	if dir == "" {
-		dir = filepath.Join(b.root, "bench")
-	}
+	defer end()
 	if b.out == "" && keep {
 		b.out = filepath.Join(b.root, "bench", "RESULTS.md")
 	}
-	if b.work, err = os.MkdirTemp(dir, ".run-"); err != nil {
-		return err
-	}
-	defer os.RemoveAll(b.work)
 	if b.profiles == "" {
 		b.profiles = filepath.Join(b.work, "profiles")
 	}
@@ -171,6 +166,22 @@ func (b *bench) run(ctx context.Context, dir string, keep bool) (err error) {
 		return nil
 	}
 	return os.WriteFile(b.out, []byte(text), 0o644)
+}
+
+// room makes the directory that a run works in, until end is called.
+func (b *bench) room(ctx context.Context, dir string) (end func(), err error) {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return nil, fmt.Errorf("where is the repository? run this inside it: %w", err)
+	}
+	b.root = strings.TrimSpace(string(root))
+	if dir == "" {
+		dir = filepath.Join(b.root, "bench")
+	}
+	if b.work, err = os.MkdirTemp(dir, ".run-"); err != nil {
+		return nil, err
+	}
+	return func() { os.RemoveAll(b.work) }, nil
 }
 
 // build makes the binary as users get it.

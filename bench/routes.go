@@ -19,11 +19,12 @@ import (
 	"kula/route"
 )
 
-// The targets of design §12, rows 4 and 6.
+// The targets of design §12, rows 4 to 6.
 const (
 	targetAny50, targetAny99       = 100 * time.Microsecond, 500 * time.Microsecond
 	targetCheapest99               = 5 * time.Millisecond
 	targetParts99                  = 5 * time.Millisecond
+	targetQueries                  = 10_000  // a second, over the network
 	targetBytes                    = 60.0    // a directed edge
 	updateRate                     = 100_000 // capacities a second
 	updatesAtOnce                  = 100     // applied under one lock: a tenth of a millisecond
@@ -36,19 +37,32 @@ const (
 var onionKey = make([]byte, route.OnionKeyBytes)
 
 // routesUsage is printed by -help.
-const routesUsage = `go run ./bench routes [-nodes 100000,1000000] [-queries 2000] [-seed 1] [-out FILE]
+const routesUsage = `go run ./bench routes [-nodes 100000,1000000] [-queries 2000] [-seed 1] [-network=false] [-dir DIR] [-out FILE]
 `
 
-// runRoutes measures rows 4 and 6 on generated scale-free graphs.
+// runRoutes measures rows 4 to 6 on generated scale-free graphs.
 func runRoutes(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("routes", flag.ExitOnError)
 	sizes := set.String("nodes", "100000,1000000", "sizes of the graphs, in nodes")
 	queries := set.Int("queries", 2000, "questions of each kind")
 	seed := set.Uint64("seed", 1, "of the graphs and the questions")
+	network := set.Bool("network", true, "also measure an index server over the network, and its start")
+	dir := set.String("dir", "", "where that keeps its data while it runs (default: beside this program)")
 	out := set.String("out", "", "also write the report to this file")
 	set.Usage = func() { fmt.Fprint(os.Stderr, routesUsage); set.PrintDefaults() }
 	if err := set.Parse(args); err != nil {
 		return err
+	}
+	b := &bench{}
+	if *network {
+		end, err := b.room(ctx, *dir)
+		if err != nil {
+			return err
+		}
+		defer end()
+		if err := b.build(ctx); err != nil {
+			return err
+		}
 	}
 	var rows []string
 	for text := range strings.SplitSeq(*sizes, ",") {
@@ -61,6 +75,12 @@ func runRoutes(ctx context.Context, args []string) error {
 			return err
 		}
 		rows = append(rows, more...)
+		if *network {
+			if more, err = measureNetwork(ctx, b, n, *seed); err != nil {
+				return err
+			}
+			rows = append(rows, more...)
+		}
 	}
 	text := routesReport(rows, *queries, *seed)
 	fmt.Print(text)
@@ -345,12 +365,14 @@ func (w *web) ask(g *route.Graph, lock *sync.RWMutex, k kind, queries int, seed 
 func routesReport(rows []string, queries int, seed uint64) string {
 	return fmt.Sprintf(`# Routes
 
-Rows 4 and 6 of the design's figures: `+"`go run ./bench routes`"+`, %d questions of each kind, seed %d, %s, %d processors,
+Rows 4 to 6 of the design's figures: `+"`go run ./bench routes`"+`, %d questions of each kind, seed %d, %s, %d processors,
 %s. Scale-free graphs; capacities change all the time, under the same lock as at an
-index server. Times are CPU time of the asking thread: the machine does other things too.
+index server. Times are CPU time of the asking thread: the machine does other things too. What is over the network is the
+program itself, a process of its own that started with the graph in its log: %d clients with %d questions under way each, answered with the
+cheapest way; and the %d nodes with the most friends, each announcing %d times a second, signed. Its clients run on the same processors.
 
 | nodes / directed edges | what | | | | target |
 |---|---|---:|---:|---:|---|
 %s
-`, queries, seed, runtime.Version(), runtime.NumCPU(), time.Now().UTC().Format("2006-01-02"), strings.Join(rows, "\n"))
+`, queries, seed, runtime.Version(), runtime.NumCPU(), time.Now().UTC().Format("2006-01-02"), askers, askAhead, hubs, hubRate, strings.Join(rows, "\n"))
 }

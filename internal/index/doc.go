@@ -46,8 +46,9 @@
 // nothing whole arrives for Rates.Idle ends. Answers to one stream are bounded; whoever
 // does not read them is not read either.
 //
-// I8. At most one search per processor runs at a time, and one question per stream is
-// worked on: streams take turns, whatever each of them has sent ahead.
+// I8. At most one search per processor runs at a time, and one verification per two processors: however
+// many publish, those who ask have half of the machine. One message per stream is worked on: streams take
+// turns, whatever each of them has sent ahead.
 //
 // # State
 //

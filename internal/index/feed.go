@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"sync"
@@ -208,4 +209,33 @@ func (f *feed) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.file.Close()
+}
+
+// WriteLog makes the log with which a server in dir starts, in place of one that is there. Nothing is verified: a server
+// believes its own log, so only what was verified before belongs in it. Errors are those of the file system.
+func WriteLog(dir string, list iter.Seq[wire.Signed]) (err error) {
+	file, err := os.OpenFile(filepath.Join(dir, feedFile), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("log of announcements: %w", err)
+	}
+	f := &feed{file: file}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := f.begin(file); err != nil {
+		return fmt.Errorf("log of announcements: %w", err)
+	}
+	if _, err := file.Seek(f.end, io.SeekStart); err != nil {
+		return fmt.Errorf("log of announcements: %w", err)
+	}
+	out := bufio.NewWriterSize(file, 1<<20)
+	var b []byte
+	for s := range list {
+		b = appendRecord(b[:0], s)
+		if _, err := out.Write(b); err != nil {
+			return fmt.Errorf("log of announcements: %w", err)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("log of announcements: %w", err)
+	}
+	return nil
 }

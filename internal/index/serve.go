@@ -26,7 +26,6 @@ type guest struct {
 	id     ident.ID
 	conn   *p2p.Framed
 	out    chan []byte // answers in order
-	suite  ident.Suite // verifies; made for the first Publish
 }
 
 // serve answers the questions of one stream until it ends.
@@ -141,7 +140,7 @@ func (g *guest) handle(ctx context.Context, frame []byte) (route.Message, error)
 	case *route.Ping:
 		return &route.Pong{Version: route.Version}, nil
 	case *route.Publish:
-		return g.publish(m), nil
+		return g.publish(ctx, m)
 	case *route.Query:
 		return g.server.search(ctx, m)
 	case *route.Follow:
@@ -174,10 +173,17 @@ func (g *guest) wait(ctx context.Context, announcements, questions int) error {
 }
 
 // publish verifies announcements outside the lock and applies them under it.
-func (g *guest) publish(p *route.Publish) *route.PublishResult {
-	result := &route.PublishResult{}
-	opened, errs := g.open(p.Announcements)
-	s := g.server
+func (g *guest) publish(ctx context.Context, p *route.Publish) (*route.PublishResult, error) {
+	s, result := g.server, &route.PublishResult{}
+	var opened []route.Announcement
+	var errs []error
+	select {
+	case suite := <-s.suites:
+		opened, errs = g.open(suite, p.Announcements)
+		s.suites <- suite
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	s.apply(p.Announcements, opened, errs)
 	for i, err := range errs {
 		if err == nil {
@@ -189,10 +195,10 @@ func (g *guest) publish(p *route.Publish) *route.PublishResult {
 	}
 	s.tally.accepted.Add(uint64(result.Accepted))
 	s.tally.refused.Add(uint64(len(result.Problems)))
-	return result
+	return result, nil
 }
 
-// verifier is a Suite to verify with: it is for one goroutine, so each stream has its own.
+// verifier is a Suite to verify with, for one goroutine at a time.
 func verifier() ident.Suite {
 	var unused [32]byte // nothing is signed with it
 	rand.Read(unused[:])
@@ -241,11 +247,8 @@ func (s *Server) feedTo(from ident.ID, q *route.Follow) *route.Feed {
 }
 
 // open reads announcements that must be the client's own (rule I5).
-func (g *guest) open(list []wire.Signed) (opened []route.Announcement, errs []error) {
-	if g.suite == nil {
-		g.suite = verifier()
-	}
-	return route.OpenAll(g.suite, list, func(a *route.Announcement) error {
+func (g *guest) open(suite ident.Suite, list []wire.Signed) (opened []route.Announcement, errs []error) {
+	return route.OpenAll(suite, list, func(a *route.Announcement) error {
 		if a.Node == g.id {
 			return nil
 		}

@@ -58,6 +58,7 @@ type Server struct {
 	tally   tally
 	work    flight
 	finders chan *route.Finder // one for each search that may run
+	suites  chan ident.Suite   // one for each message of announcements that may be verified
 
 	feed  *feed  // nil: no log
 	peers []Link // index servers to share with
@@ -107,10 +108,14 @@ func Start(opt Options) (*Server, error) {
 	}
 	s := &Server{
 		rates: opt.Rates.withDefaults(), log: opt.Log, graph: route.NewGraph(opt.Max),
-		finders: make(chan *route.Finder, runtime.GOMAXPROCS(0)), accounts: map[ident.ID]*account{},
+		finders: make(chan *route.Finder, runtime.GOMAXPROCS(0)), suites: make(chan ident.Suite, max(1, runtime.GOMAXPROCS(0)/2)),
+		accounts: map[ident.ID]*account{},
 	}
 	for range cap(s.finders) {
 		s.finders <- s.graph.Finder()
+	}
+	for range cap(s.suites) {
+		s.suites <- verifier()
 	}
 	s.peers = opt.Peers
 	if s.log == nil {
