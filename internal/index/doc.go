@@ -53,7 +53,7 @@
 // # State
 //
 // I9. The graph is memory. A server with a directory starts with what its log has and has
-// not expired (I11); any other knows nothing until the nodes come back: each publishes
+// not expired (I11): decoded on all processors, applied in order, not verified again; any other knows nothing until the nodes come back: each publishes
 // everything again when it reaches a server (Client does). What
 // has expired is dropped every Rates.Expire; until then a search may see it.
 //
@@ -65,7 +65,7 @@
 // I11. A server with a directory keeps a log of every announcement that changed its graph,
 // as it was signed. Whoever follows (route.Follow) reads the log from any place on; a
 // place is good for one epoch, which ends when the log is written anew without what is out
-// of date. So a follower that was away catches up, and one that knows nothing gets all. A Follow counts
+// of date: when that is more than half of it. So a follower that was away catches up, and one that knows nothing gets all. A Follow counts
 // as route.MaxPublish questions.
 //
 // I12. Servers that name each other (Options.Peers) follow each other; one that is not named

@@ -44,8 +44,8 @@ type feed struct {
 }
 
 // openFeed opens the log of a directory, a new one if there is none, and calls each with
-// every announcement. A torn end is cut off. Errors are those of the file system.
-func openFeed(dir string, each func(s wire.Signed)) (*feed, error) {
+// every announcement, in order. A torn end is cut off. Errors are those of the file system.
+func openFeed(dir string, each func(s wire.Signed, a *route.Announcement)) (*feed, error) {
 	f := &feed{path: filepath.Join(dir, feedFile)}
 	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -59,16 +59,8 @@ func openFeed(dir string, each func(s wire.Signed)) (*feed, error) {
 		}
 		return f, nil
 	}
-	f.epoch, f.end = binary.BigEndian.Uint64(head[len(feedMagic):]), int64(feedHead)
-	in := bufio.NewReaderSize(file, 1<<20)
-	for {
-		s, n, err := readRecord(in)
-		if err != nil {
-			break
-		}
-		each(s)
-		f.end += n
-	}
+	f.epoch = binary.BigEndian.Uint64(head[len(feedMagic):])
+	f.end = int64(feedHead) + replay(file, each)
 	f.base = f.end
 	if err := file.Truncate(f.end); err != nil {
 		return nil, errors.Join(fmt.Errorf("log of announcements: %w", err), file.Close())
@@ -92,22 +84,11 @@ func (f *feed) begin(file *os.File) error {
 
 // readRecord reads one announcement and says how long its record is.
 func readRecord(in io.Reader) (s wire.Signed, n int64, err error) {
-	var head [recordHead]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
+	body, err := readBody(in)
+	if err != nil {
 		return s, 0, err
 	}
-	size := binary.BigEndian.Uint32(head[:])
-	if size > route.MaxAnnouncement+100 { // the signature and what CBOR puts around both
-		return s, 0, fmt.Errorf("record of %d bytes", size)
-	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(in, body); err != nil {
-		return s, 0, err
-	}
-	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(head[4:]) {
-		return s, 0, errors.New("record with a wrong checksum")
-	}
-	return s, recordHead + int64(size), wire.Unmarshal(body, &s)
+	return s, recordHead + int64(len(body)), wire.Unmarshal(body, &s)
 }
 
 func appendRecord(b []byte, s wire.Signed) []byte {

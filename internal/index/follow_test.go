@@ -186,7 +186,7 @@ func TestFeedFile(t *testing.T) {
 	dir := t.TempDir()
 	open := func() (f *feed, list []wire.Signed) {
 		t.Helper()
-		f, err := openFeed(dir, func(s wire.Signed) { list = append(list, s) })
+		f, err := openFeed(dir, func(s wire.Signed, _ *route.Announcement) { list = append(list, s) })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -192,17 +192,24 @@ func (s *Server) stop() error {
 // were verified when it was written.
 func (s *Server) remember(dir string) error {
 	now := time.Now().Unix()
+	records := 0
 	var err error
-	s.feed, err = openFeed(dir, func(signed wire.Signed) {
-		if a, err := route.Decode(signed.Body); err == nil {
-			_, _ = s.graph.Apply(a, now) // expired ones are refused
-		}
+	s.feed, err = openFeed(dir, func(_ wire.Signed, a *route.Announcement) {
+		records++
+		_, _ = s.graph.Apply(*a, now) // expired ones are refused
 	})
 	if err != nil {
 		return err
 	}
+	if _, of, _ := s.graph.Size(); records <= 2*of+freshRecords {
+		return nil
+	}
 	return s.tidy()
 }
+
+// freshRecords is how many records of a log may be out of date at a start beyond half of it: to write the log anew
+// takes longer than to read it, and followers must read all of it again.
+const freshRecords = 10_000
 
 // tidy leaves out of the log what was replaced or has expired.
 func (s *Server) tidy() error {

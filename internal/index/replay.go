@@ -1,0 +1,128 @@
+package index
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"runtime"
+	"sync"
+
+	"kula/route"
+	"kula/wire"
+)
+
+// A log of ten million announcements is read at each start: that is why decoding, which takes two thirds of it, runs on all
+// processors, while one goroutine reads and one applies, in the order of the log.
+const (
+	// chunkRecords is how many announcements are decoded together: half a megabyte, so that handing over costs nothing.
+	chunkRecords = 2048
+	// chunksAhead bounds what is read and not yet applied, for each processor.
+	chunksAhead = 2
+)
+
+// chunk is a piece of the log on its way through replay.
+type chunk struct {
+	bodies [][]byte
+	signed []wire.Signed
+	opened []route.Announcement // of signed
+	errs   []error              // of signed: what is no announcement
+	read   error                // why the next record could not be read
+	ready  chan struct{}
+}
+
+// replay reads records to the end of in, or to the first that is none, and calls each with every announcement, in
+// order. It says how many bytes were good.
+func replay(in io.Reader, each func(s wire.Signed, a *route.Announcement)) (good int64) {
+	workers := runtime.GOMAXPROCS(0)
+	jobs, order := make(chan *chunk, chunksAhead*workers), make(chan *chunk, chunksAhead*workers)
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer close(jobs)
+		defer close(order)
+		in := bufio.NewReaderSize(in, 1<<20)
+		for more := true; more; {
+			c := readChunk(in)
+			more = c.read == nil
+			select {
+			case order <- c:
+				jobs <- c
+			case <-stop:
+				return
+			}
+		}
+	})
+	for range workers {
+		running.Go(func() {
+			for c := range jobs {
+				c.decode()
+			}
+		})
+	}
+	defer running.Wait()
+	defer close(stop)
+	for c := range order {
+		<-c.ready
+		for i, s := range c.signed {
+			if c.errs[i] == nil {
+				each(s, &c.opened[i])
+			}
+			good += recordHead + int64(len(c.bodies[i]))
+		}
+		if len(c.signed) < len(c.bodies) {
+			return good
+		}
+	}
+	return good
+}
+
+// readChunk reads records whose checksums are right.
+func readChunk(in io.Reader) *chunk {
+	c := &chunk{ready: make(chan struct{})}
+	for len(c.bodies) < chunkRecords {
+		body, err := readBody(in)
+		if err != nil {
+			c.read = err
+			break
+		}
+		c.bodies = append(c.bodies, body)
+	}
+	return c
+}
+
+// decode reads what is in a chunk, up to a record that holds nothing signed.
+func (c *chunk) decode() {
+	defer close(c.ready)
+	c.signed = make([]wire.Signed, 0, len(c.bodies))
+	c.opened, c.errs = make([]route.Announcement, len(c.bodies)), make([]error, len(c.bodies))
+	for i, body := range c.bodies {
+		var s wire.Signed
+		if wire.Unmarshal(body, &s) != nil {
+			return
+		}
+		c.signed = append(c.signed, s)
+		c.opened[i], c.errs[i] = route.Decode(s.Body)
+	}
+}
+
+// readBody reads one record without decoding it.
+func readBody(in io.Reader) ([]byte, error) {
+	var head [recordHead]byte
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return nil, err
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size > route.MaxAnnouncement+100 { // the signature and what CBOR puts around both
+		return nil, errors.New("record that is too long")
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(in, body); err != nil {
+		return nil, err
+	}
+	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(head[4:]) {
+		return nil, errors.New("record with a wrong checksum")
+	}
+	return body, nil
+}
