@@ -49,8 +49,8 @@
 // is the amount a node must forward; the amount one channel earlier rises strictly with
 // it, so the least label at every node is enough. It depends on the question and on what
 // was announced in which order, and on nothing else. In a large graph, mostly where
-// MaxHops binds or round a cycle, it may take too much effort; then some route is given, or
-// none and nothing is proved. [Finder.Any] gives some route.
+// MaxHops binds or round a cycle, it may take too much effort; then some route is given, and it is said
+// that nothing proves it the cheapest ([Finder.Proved], Answer.Proved), or none and nothing is proved. [Finder.Any] gives some route.
 //
 // R10. A route names no node twice and has at most MaxHops channels. If the payer
 // is the payee, the route is a cycle: it ends with the payer, has at least three

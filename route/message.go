@@ -88,7 +88,7 @@ type Answer struct {
 	Code    wire.Code    // wire.CodeNone if there are routes
 	Text    string       // why not
 	Fee     money.Amount // of Refusal
-	Proved  bool         // of Refusal
+	Proved  bool         // of Refusal; of routes for an amount: nothing costs less
 	Routes  []Route      // one per part; none if there is a code
 	Unknown []uint32     // of Priced, ascending
 	Short   []uint32     // of Priced, ascending
@@ -320,6 +320,7 @@ func (f *Finder) Answer(q *Query) *Answer {
 		p, err = f.g.Price(q.Request, q.Hops)
 	default:
 		a.Routes, err = f.Search(q.Request)
+		a.Proved = err == nil && f.Proved()
 	}
 	if err != nil {
 		r := RefusalOf(err)

@@ -22,6 +22,7 @@ func (f *Finder) Cheapest(r Request) (Route, error) {
 	if r.MaxFee != NoMaxFee && q.Fee > r.MaxFee {
 		return Route{}, r.feeAbove(q.Fee, r.maxParts() == 1 && !s.spent)
 	}
+	f.proved = !s.spent || q.Fee == 0
 	return q, nil
 }
 

@@ -31,6 +31,7 @@ func (f *Finder) Search(r Request) ([]Route, error) {
 	if r.MaxFee != NoMaxFee && fee > r.MaxFee {
 		return nil, r.feeAbove(fee, false)
 	}
+	f.proved = fee == 0
 	return p.routes(), nil
 }
 
