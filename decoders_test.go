@@ -139,14 +139,15 @@ func FuzzEnded(f *testing.F) {
 // FuzzAnnouncement: route.Open gives only what its node signed, in the one spelling.
 func FuzzAnnouncement(f *testing.F) {
 	k, other := ident.NewKey([32]byte{1}), ident.NewKey([32]byte{2})
-	s := wire.Sign(k, route.Tag, route.Announcement{Node: k.ID(), Friend: other.ID(), Number: 1, Expires: 1 << 31})
+	s := wire.SignAlone(k, route.Tag, route.Announcement{Node: k.ID(), Friend: other.ID(), Number: 1, Expires: 1 << 31})
 	f.Add(s.Body, s.Sig[:])
 	f.Add([]byte{0x80}, []byte{})
 	f.Fuzz(func(t *testing.T, body, sig []byte) {
-		x := wire.Signed{Body: body}
+		x := wire.Batched{Body: body}
 		copy(x.Sig[:], sig)
 		a, err := route.Open(other, x)
-		if err == nil && (!bytes.Equal(a.Encode(), body) || !ident.Verify(a.Node, route.Tag, body, x.Sig)) {
+		c := x.Check(a.Node, route.Tag)
+		if err == nil && (!bytes.Equal(a.Encode(), body) || !ident.Verify(a.Node, c.Tag, c.Msg, x.Sig)) {
 			t.Fatalf("opened %x", body)
 		}
 	})

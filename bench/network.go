@@ -34,6 +34,7 @@ const (
 	hubRate   = updateRate / hubs
 	askers    = 8  // clients that ask
 	askAhead  = 16 // questions of each under way
+	pair      = 2  // announcements that a node makes together if it does nothing but carry one payment: two of its channels change
 	netWarm   = 2 * time.Second
 	netWindow = 8 * time.Second
 
@@ -70,14 +71,14 @@ func (n *network) crown() {
 func (w *web) degree(x int32) int32 { return w.heads[x+1] - w.heads[x] }
 
 // all are the announcements of the whole graph. Nobody looks at their signatures: a server believes its own log.
-func (n *network) all() iter.Seq[wire.Signed] {
-	return func(yield func(wire.Signed) bool) {
+func (n *network) all() iter.Seq[wire.Batched] {
+	return func(yield func(wire.Batched) bool) {
 		w := n.web
 		for x := range int32(len(w.ids)) {
 			for e := w.heads[x]; e < w.heads[x+1]; e++ {
 				a := w.announcement(x, e, 1, w.can[e])
 				a.Expires = n.began + route.MaxLife/2
-				if !yield(wire.Signed{Body: a.Encode()}) {
+				if !yield(wire.Batched{Body: a.Encode()}) {
 					return
 				}
 			}
@@ -136,24 +137,28 @@ func (noSessions) SessionUp(ident.ID, uint64, p2p.Class) {}
 func (noSessions) Frame(uint64, []byte)                  {}
 func (noSessions) SessionDown(uint64, error)             {}
 
-// words are what a hub says, numbered from first on, signed before the clock runs: as many messages as it sends in the time.
-func (n *network) words(hub int, seed, first uint64) [][]byte {
+// words are what a hub says, numbered from first on and signed so many together, signed before the clock runs: as many messages as it sends in the time.
+func (n *network) words(hub int, seed, first uint64, together int) [][]byte {
 	rng := rand.New(rand.NewPCG(seed, uint64(hub)))
 	w, x, key := n.web, n.hub[hub], n.keys[hub]
 	var frames [][]byte
 	number := first
 	for range int((netWarm+netWindow)/time.Second) * hubRate / route.MaxPublish {
-		p := &route.Publish{}
+		var said []route.Announcement
 		for range route.MaxPublish {
 			e := w.heads[x] + int32(rng.IntN(int(w.degree(x))))
 			a := route.Announcement{Node: key.ID(), Friend: w.ids[w.to[e]], Number: number, Expires: n.began + route.MaxLife/2, Onion: onionKey,
 				Entries: []route.Entry{{Currency: routesCurrency, CanReceive: route.Coarse(100 << rng.IntN(11))}}}
-			s, err := route.Sign(key, a)
+			said = append(said, a)
+			number++
+		}
+		p := &route.Publish{}
+		for some := range slices.Chunk(said, together) {
+			signed, err := route.SignAll(key, some)
 			if err != nil {
 				panic("bench: " + err.Error())
 			}
-			p.Announcements = append(p.Announcements, s)
-			number++
+			p.Announcements = append(p.Announcements, signed...)
 		}
 		frames = append(frames, route.EncodeMessage(p))
 	}
@@ -270,6 +275,7 @@ type load struct {
 	name          string
 	askers, hubs  int
 	number        uint64  // of the first announcement
+	together      int     // announcements with one signature
 	queries, told float64 // a second
 	p50, p99      time.Duration
 	found         float64 // of the questions
@@ -292,7 +298,7 @@ func targetOf(l load) string {
 func (n *network) run(ctx context.Context, l load, seed uint64) (load, error) {
 	var words [][][]byte
 	for h := range l.hubs {
-		words = append(words, n.words(h, seed, l.number))
+		words = append(words, n.words(h, seed, l.number, l.together))
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -367,33 +373,23 @@ func linger(ctx context.Context, d time.Duration) {
 	}
 }
 
-// verifications are how many signatures of announcements one processor verifies a second, one by one and in the messages in which
-// they come: what no server can go below.
-func (n *network) verifications(seed uint64) (alone, together float64, err error) {
+// verifications are how many announcements one processor verifies a second, in the messages in which they come: what no server
+// can go below.
+func (n *network) verifications(seed uint64, together int) (float64, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	m, err := route.DecodeMessage(n.words(0, seed, 2)[0])
+	m, err := route.DecodeMessage(n.words(0, seed, 2, together)[0])
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	list := m.(*route.Publish).Announcements
 	suite := ident.NewKey([32]byte{3})
-	rate := func(step func() int) float64 {
-		step()
-		count, began := 0, threadTime()
-		for threadTime()-began < time.Second/2 {
-			count += step()
-		}
-		return float64(count) / (threadTime() - began).Seconds()
+	count, began := 0, threadTime()
+	for threadTime()-began < time.Second/2 {
+		route.OpenAll(suite, list, nil)
+		count += len(list)
 	}
-	together = rate(func() int { route.OpenAll(suite, list, nil); return len(list) })
-	alone = rate(func() int {
-		for _, s := range list {
-			_, _ = route.Open(suite, s)
-		}
-		return len(list)
-	})
-	return alone, together, nil
+	return float64(count) / (threadTime() - began).Seconds(), nil
 }
 
 // measureNetwork takes the figures of rows 5 and of the start of a server, on one graph.
@@ -428,15 +424,20 @@ func measureNetwork(ctx context.Context, b *bench, nodes int, seed uint64) (rows
 		}
 	}
 	defer func() { err = errors.Join(err, n.stop()) }()
-	alone, together, err := n.verifications(seed)
-	if err != nil {
-		return nil, err
+	for _, together := range []int{1, pair, route.MaxPublish} {
+		rate, err := n.verifications(seed, together)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, fmt.Sprintf("| %d / %d | announcements that one processor verifies a second, %d with one signature | %.0f | | | |", nodes, len(n.web.to), together, rate))
+		say("routes: %s", rows[len(rows)-1])
 	}
-	rows = append(rows, fmt.Sprintf("| %d / %d | announcements that one processor verifies a second, alone / %d together | %.0f | %.0f | | |", nodes, len(n.web.to), route.MaxPublish, alone, together))
 	for i, l := range []load{
 		{name: "asked over the network, and told nothing", askers: askers},
-		{name: "told over the network, and asked nothing", hubs: hubs},
-		{name: "asked and told over the network", askers: askers, hubs: hubs},
+		{name: "told over the network, each with a signature of its own, and asked nothing", hubs: hubs, together: 1},
+		{name: "told over the network, 100 with one signature, and asked nothing", hubs: hubs, together: route.MaxPublish},
+		{name: "asked and told over the network, 2 with one signature", askers: askers, hubs: hubs, together: pair},
+		{name: "asked and told over the network, 100 with one signature", askers: askers, hubs: hubs, together: route.MaxPublish},
 	} {
 		l.number = uint64(i+1) << 32
 		if l, err = n.run(ctx, l, seed+uint64(i)*1000); err != nil {

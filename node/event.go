@@ -71,17 +71,17 @@ func (Do) event()           {}
 // at once; everything in Save and Book is on disk, in one transaction, before anything
 // below it happens.
 type Effects struct {
-	Pass    []Out         // what others said about a lock, on its way: it is repeated after each hello and needs no save
-	Ask     []Query       // routes wanted from an index server: nothing is promised by asking
-	Save    []Record      // state; of several with one kind and key only the last is here
-	Book    []Row         // rows to append
-	Send    []Out         // messages, in order per session
-	Hangup  []Session     // sessions to close after what was sent
-	Publish []wire.Signed // announcements for every index server
-	Wrong   []ident.ID    // index servers whose answer a payment was locked by, and was told otherwise on the way
-	Reply   []Reply       // outcomes of commands
-	Tell    []Notice      // what changed, for whoever watches
-	Wake    int64         // unix milliseconds of the next Tick wanted, 0 for none
+	Pass    []Out          // what others said about a lock, on its way: it is repeated after each hello and needs no save
+	Ask     []Query        // routes wanted from an index server: nothing is promised by asking
+	Save    []Record       // state; of several with one kind and key only the last is here
+	Book    []Row          // rows to append
+	Send    []Out          // messages, in order per session
+	Hangup  []Session      // sessions to close after what was sent
+	Publish []wire.Batched // announcements for every index server
+	Wrong   []ident.ID     // index servers whose answer a payment was locked by, and was told otherwise on the way
+	Reply   []Reply        // outcomes of commands
+	Tell    []Notice       // what changed, for whoever watches
+	Wake    int64          // unix milliseconds of the next Tick wanted, 0 for none
 }
 
 // Out is one message to one session.

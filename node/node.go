@@ -44,6 +44,7 @@ type Node struct {
 	boxes       boxes
 	seen        seen
 	keys        map[string]ident.ID // keys as users wrote them lately: reading one takes a third of a signature
+	saying      []saying            // announcements of this Step
 	queries     map[uint64]func(*Answered)
 	lastQuery   uint64
 	pairs       map[ident.ID]ident.SharedKey

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"bytes"
 	"fmt"
 
 	"kula/ident"
@@ -9,7 +10,7 @@ import (
 )
 
 // Tag is the domain of the signature of an announcement.
-const Tag ident.Tag = "kula/announcement/2"
+const Tag ident.Tag = "kula/announcement/3"
 
 const (
 	// MaxEntries is how many currencies an announcement may name: as many as a channel has.
@@ -115,14 +116,30 @@ func checkFee(base money.Amount, ppm uint32) error {
 }
 
 // Sign gives an announcement of suite's own identity its signature.
-func Sign(suite ident.Suite, a Announcement) (wire.Signed, error) {
-	if a.Node != suite.ID() {
-		return wire.Signed{}, fmt.Errorf("sign announcement of %s: the key is that of %s", a.Node.Short(), suite.ID().Short())
+func Sign(suite ident.Suite, a Announcement) (wire.Batched, error) {
+	signed, err := SignAll(suite, []Announcement{a})
+	if err != nil {
+		return wire.Batched{}, err
 	}
-	if err := a.Check(); err != nil {
-		return wire.Signed{}, fmt.Errorf("sign announcement: %w", err)
+	return signed[0], nil
+}
+
+// SignAll signs announcements of suite's own identity together: one signature for 2^wire.MaxPath of them.
+func SignAll(suite ident.Suite, list []Announcement) (signed []wire.Batched, err error) {
+	var batch wire.Batch
+	for _, a := range list {
+		if a.Node != suite.ID() {
+			return nil, fmt.Errorf("sign announcement of %s: the key is that of %s", a.Node.Short(), suite.ID().Short())
+		}
+		if err := a.Check(); err != nil {
+			return nil, fmt.Errorf("sign announcement: %w", err)
+		}
+		if batch.Full() {
+			signed = append(signed, batch.Sign(suite)...)
+		}
+		batch.Add(Tag, a)
 	}
-	return wire.Sign(suite, Tag, a), nil
+	return append(signed, batch.Sign(suite)...), nil
 }
 
 // Decode reads the bytes of an announcement and checks its form, not its
@@ -146,46 +163,52 @@ func (a Announcement) Encode() []byte { return wire.Marshal(a) }
 
 // Open reads a signed announcement and verifies that its Node signed it. Errors
 // are those of Decode, or a *Refusal with the code bad_signature.
-func Open(suite ident.Suite, s wire.Signed) (Announcement, error) {
-	a, err := Decode(s.Body)
-	if err != nil {
-		return Announcement{}, err
+func Open(suite ident.Suite, s wire.Batched) (Announcement, error) {
+	opened, errs := OpenAll(suite, []wire.Batched{s}, nil)
+	if errs[0] != nil {
+		return Announcement{}, errs[0]
 	}
-	if !suite.Verify(a.Node, Tag, s.Body, s.Sig) {
-		return Announcement{}, notSigned(&a)
-	}
-	return a, nil
+	return opened[0], nil
 }
 
-// OpenAll is Open for many at once, whose signatures are verified together where that is cheaper. allow, if not nil, says what is
-// wrong with one before its signature is looked at. opened and errs have one item per announcement: the error, or nil and what was read.
-func OpenAll(suite ident.Suite, list []wire.Signed, allow func(*Announcement) error) (opened []Announcement, errs []error) {
+// OpenAll is Open for many at once: each signature is verified once, whatever number of them it is for, and where that is cheaper
+// all together. allow, if not nil, says what is wrong with one before its signature is looked at. opened and errs have one item per
+// announcement: the error, or nil and what was read.
+func OpenAll(suite ident.Suite, list []wire.Batched, allow func(*Announcement) error) (opened []Announcement, errs []error) {
 	opened, errs = make([]Announcement, len(list)), make([]error, len(list))
-	checks := make([]ident.Check, 0, len(list))
-	for i, s := range list {
-		a := &opened[i]
-		if *a, errs[i] = Decode(s.Body); errs[i] == nil && allow != nil {
+	var checks []ident.Check           // each once
+	by := make([]int, len(list))       // place in checks
+	known := map[ident.Signature]int{} // of checks, the first with that signature
+	for i := range list {
+		s, a := &list[i], &opened[i]
+		if errs[i] = wire.Check(s); errs[i] == nil {
+			*a, errs[i] = Decode(s.Body)
+		}
+		if errs[i] == nil && allow != nil {
 			errs[i] = allow(a)
 		}
-		if errs[i] == nil {
-			checks = append(checks, ident.Check{ID: a.Node, Tag: Tag, Msg: s.Body, Sig: s.Sig})
-		}
-	}
-	if len(checks) >= ident.MinBatch && suite.VerifyAll(checks) {
-		return opened, errs
-	}
-	for i, k := 0, 0; i < len(list); i++ { // some signature may be wrong, and only one by one says whose
 		if errs[i] != nil {
 			continue
 		}
-		if c := checks[k]; !suite.Verify(c.ID, c.Tag, c.Msg, c.Sig) {
-			errs[i] = notSigned(&opened[i])
+		c := s.Check(a.Node, Tag)
+		at, ok := known[s.Sig]
+		if !ok || checks[at].ID != c.ID || !bytes.Equal(checks[at].Msg, c.Msg) {
+			at = len(checks)
+			checks, known[s.Sig] = append(checks, c), at
 		}
-		k++
+		by[i] = at
+	}
+	if len(checks) == 0 || len(checks) >= ident.MinBatch && suite.VerifyAll(checks) {
+		return opened, errs
+	}
+	good := make([]bool, len(checks)) // some may be wrong, and only one by one says which
+	for k, c := range checks {
+		good[k] = suite.Verify(c.ID, c.Tag, c.Msg, c.Sig)
+	}
+	for i := range list {
+		if a := &opened[i]; errs[i] == nil && !good[by[i]] {
+			errs[i] = refuse(wire.BadSignature, "announcement %d of %s about %s is not signed by it", a.Number, a.Node.Short(), a.Friend.Short())
+		}
 	}
 	return opened, errs
-}
-
-func notSigned(a *Announcement) error {
-	return refuse(wire.BadSignature, "announcement %d of %s about %s is not signed by it", a.Number, a.Node.Short(), a.Friend.Short())
 }

@@ -117,13 +117,13 @@ func TestSignOpen(t *testing.T) { // R1
 	_, err = Open(other, forged)
 	wantCode(t, err, wire.BadSignature)
 	a.Entries, a.Node, a.Friend = nil, other.ID(), key.ID()
-	_, err = Open(other, wire.Sign(key, Tag, a)) // signed by the friend, not the node
+	_, err = Open(other, wire.SignAlone(key, Tag, a)) // signed by the friend, not the node
 	wantCode(t, err, wire.BadSignature)
-	_, err = Open(other, wire.Sign(other, "kula/terms/1", a))
+	_, err = Open(other, wire.SignAlone(other, "kula/terms/1", a))
 	wantCode(t, err, wire.BadSignature)
-	_, err = Open(other, wire.Signed{Body: make([]byte, MaxAnnouncement+1)})
+	_, err = Open(other, wire.Batched{Body: make([]byte, MaxAnnouncement+1)})
 	wantCode(t, err, wire.BadRequest)
-	_, err = Open(other, wire.Signed{})
+	_, err = Open(other, wire.Batched{})
 	if !errors.Is(err, wire.ErrForm) {
 		t.Fatalf("empty announcement: %v", err)
 	}
@@ -151,25 +151,38 @@ func FuzzDecode(f *testing.F) {
 
 // Many at once are judged as each alone, also when some are bad.
 func TestOpenAll(t *testing.T) {
-	key, other := ident.NewKey([32]byte{1}), ident.NewKey([32]byte{2})
-	suite := ident.NewKey([32]byte{3})
-	var list []wire.Signed
+	key := ident.NewKey([32]byte{1})
+	var said []Announcement
 	for i := range 9 {
-		s, err := Sign(key, Announcement{Node: key.ID(), Friend: ident.ID{byte(i), 1}, Number: uint64(i + 1), Expires: 100, Entries: []Entry{{Currency: "EUR/2", CanReceive: 5}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, s)
+		said = append(said, Announcement{Node: key.ID(), Friend: ident.ID{byte(i), 1}, Number: uint64(i + 1), Expires: 100, Entries: []Entry{{Currency: "EUR/2", CanReceive: 5}}})
 	}
-	for name, spoil := range map[string]func(list []wire.Signed){
-		"all good":    func([]wire.Signed) {},
-		"one changed": func(l []wire.Signed) { l[4].Sig[9] ^= 1 },
-		"one of another": func(l []wire.Signed) {
-			l[2] = wire.Sign(other, Tag, Announcement{Node: key.ID(), Number: 1, Expires: 100})
+	for _, together := range []int{1, 4, 9} {
+		var list []wire.Batched
+		for some := range slices.Chunk(said, together) {
+			s, err := SignAll(key, some)
+			if err != nil || len(s) != len(some) {
+				t.Fatal(len(s), err)
+			}
+			list = append(list, s...)
+		}
+		testOpenAll(t, list)
+	}
+}
+
+func testOpenAll(t *testing.T, list []wire.Batched) {
+	key, other, suite := ident.NewKey([32]byte{1}), ident.NewKey([32]byte{2}), ident.NewKey([32]byte{3})
+	for name, spoil := range map[string]func(list []wire.Batched){
+		"all good":    func([]wire.Batched) {},
+		"one changed": func(l []wire.Batched) { l[4].Sig[9] ^= 1 },
+		"one of another": func(l []wire.Batched) {
+			l[2] = wire.SignAlone(other, Tag, Announcement{Node: key.ID(), Number: 1, Expires: 100})
 		},
-		"one is nothing":  func(l []wire.Signed) { l[8] = wire.Signed{Body: []byte{1}} },
-		"two exchanged":   func(l []wire.Signed) { l[0].Sig, l[1].Sig = l[1].Sig, l[0].Sig },
-		"nothing is good": func(l []wire.Signed) { clear(l) },
+		"one is nothing":  func(l []wire.Batched) { l[8] = wire.Batched{Body: []byte{1}} },
+		"two exchanged":   func(l []wire.Batched) { l[0].Sig, l[1].Sig = l[1].Sig, l[0].Sig },
+		"another place":   func(l []wire.Batched) { l[1].Index ^= 1 },
+		"another path":    func(l []wire.Batched) { l[3].Path = append(slices.Clone(l[3].Path), ident.Hash{}) },
+		"a place of none": func(l []wire.Batched) { l[5].Index |= 1 << 40 },
+		"nothing is good": func(l []wire.Batched) { clear(l) },
 	} {
 		for _, n := range []int{0, 1, 2, 9} {
 			mine := slices.Clone(list)

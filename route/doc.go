@@ -7,7 +7,8 @@
 // R1. An [Announcement] is what one node says about one friend: per currency how
 // much it can receive from that friend, what it charges that friend for carrying a
 // payment onward, and how long a lock it accepts. Its bytes are the CBOR of the
-// struct, signed by the node under the tag kula/announcement/2.
+// struct, signed by the node under the tag kula/announcement/3: those that it makes at one time together, by one
+// signature ([wire.Batched], E-17), and each can be shown alone.
 //
 // R2. The figure of what can be received is rounded down to two significant
 // decimal digits ([Coarse]), so that an index does not see single payments. A

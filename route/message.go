@@ -10,7 +10,7 @@ import (
 
 const (
 	// Version of these messages. A node leaves an index server of another version alone.
-	Version = 2
+	Version = 3
 	// MaxPublish is how many announcements one message carries: at their largest
 	// they fill two fifths of a message.
 	MaxPublish = 100
@@ -55,7 +55,7 @@ type Pong struct {
 // Publish hands announcements in.
 type Publish struct {
 	_             struct{} `cbor:",toarray"`
-	Announcements []wire.Signed
+	Announcements []wire.Batched
 }
 
 // PublishResult answers a Publish. What is not a problem was accepted, or was known already.
@@ -149,7 +149,7 @@ type Feed struct {
 	Text          string
 	Epoch         uint64 // another one than was asked for: Announcements begin with the first of all
 	Next          uint64
-	Announcements []wire.Signed // byte for byte as their nodes signed them
+	Announcements []wire.Batched // byte for byte as their nodes signed them
 }
 
 // Kind of each message.
@@ -219,13 +219,17 @@ func (f *Feed) check() error {
 
 func (p *Publish) check() error { return checkSigned(p.Announcements) }
 
-func checkSigned(list []wire.Signed) error {
+func checkSigned(list []wire.Batched) error {
 	if len(list) > MaxPublish {
 		return refuse(wire.BadRequest, "%d announcements in a message, at most %d", len(list), MaxPublish)
 	}
-	for _, s := range list {
+	for i := range list {
+		s := &list[i]
 		if len(s.Body) > MaxAnnouncement {
 			return refuse(wire.BadRequest, "announcement of %d bytes, at most %d", len(s.Body), MaxAnnouncement)
+		}
+		if err := wire.Check(s); err != nil {
+			return err
 		}
 	}
 	return nil

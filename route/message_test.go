@@ -30,7 +30,7 @@ func fullRequest() Request {
 
 func fullMessages() []Message {
 	key := ident.NewKey([32]byte{3})
-	s := wire.Sign(key, Tag, Announcement{Node: key.ID(), Friend: nodeID(2), Number: 1<<64 - 1, Expires: maxExpires, Entries: fullEntries(MaxEntries)})
+	s := wire.SignAlone(key, Tag, Announcement{Node: key.ID(), Friend: nodeID(2), Number: 1<<64 - 1, Expires: maxExpires, Entries: fullEntries(MaxEntries)})
 	publish, result := &Publish{}, &PublishResult{Accepted: MaxPublish}
 	for i := range uint32(MaxPublish) {
 		publish.Announcements = append(publish.Announcements, s)
@@ -86,8 +86,8 @@ func TestMessageLimits(t *testing.T) {
 		return []Route{q}
 	}
 	for name, m := range map[string]Message{
-		"101 announcements":      &Publish{Announcements: make([]wire.Signed, 101)},
-		"announcement too large": &Publish{Announcements: []wire.Signed{{Body: make([]byte, MaxAnnouncement+1)}}},
+		"101 announcements":      &Publish{Announcements: make([]wire.Batched, 101)},
+		"announcement too large": &Publish{Announcements: []wire.Batched{{Body: make([]byte, MaxAnnouncement+1)}}},
 		"accepted too many":      &PublishResult{Accepted: 101},
 		"problems too many":      &PublishResult{Problems: make([]Problem, 101)},
 		"problem without code":   &PublishResult{Problems: []Problem{{Place: 1}}},
@@ -107,7 +107,7 @@ func TestMessageLimits(t *testing.T) {
 		"onion keys missing":     &Answer{Routes: routes(3, 3, 2)},
 		"onion key too short":    &Answer{Routes: routes(1, 1, 1)},
 		"unknown of two routes":  &Answer{Routes: slices.Repeat(routes(1, 1, 0), 2), Unknown: []uint32{0}},
-		"feed of 101":            &Feed{Announcements: make([]wire.Signed, 101)},
+		"feed of 101":            &Feed{Announcements: make([]wire.Batched, 101)},
 		"33 parts":               query(func(r *Request) { r.MaxParts = 33 }),
 		"less than nothing":      query(func(r *Request) { r.Overrides = []Override{{AtMost: -1}} }),
 		"a fee kept and changed": query(func(r *Request) { r.Overrides = []Override{{KeepFee: true, FeeBase: 1}} }),
@@ -148,7 +148,7 @@ func TestServe(t *testing.T) {
 	add(2, 1, Entry{Currency: fst, CanReceive: 50})
 	bad := publish.Announcements[0]
 	bad.Sig[0] ^= 1
-	publish.Announcements = append(publish.Announcements, bad, wire.Signed{Body: []byte{1, 2, 3}})
+	publish.Announcements = append(publish.Announcements, bad, wire.Batched{Body: []byte{1, 2, 3}})
 	m, err := DecodeMessage(EncodeMessage(publish))
 	if err != nil {
 		t.Fatal(err)

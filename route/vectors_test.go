@@ -29,6 +29,7 @@ type routeVectors struct {
 
 type signedVector struct {
 	Tag, Body, Signature string
+	Statement            string // body, place in the batch and signature
 	Value                Announcement
 }
 
@@ -46,20 +47,23 @@ func makeVectors(t *testing.T) *routeVectors {
 	key := ident.NewKey(master)
 	onion := append([]byte{3}, bytes.Repeat([]byte{0xab}, OnionKeyBytes-1)...)
 	v := &routeVectors{
-		About:  "Vectors of package route. An announcement is signed with the key of the master seed under its tag; 'body' is its CBOR. A message is the byte of its kind and the CBOR of its value. In values keys are z-base-32, other bytes base64.",
+		About:  "Vectors of package route. Announcements are signed with the key of the master seed under their tag, the first two together and the third alone (E-17); 'body' is the CBOR of one, 'statement' that of one with its place in the batch and the signature. A message is the byte of its kind and the CBOR of its value. In values keys are z-base-32, other bytes base64.",
 		Master: hex.EncodeToString(master[:]),
 	}
 	full := Announcement{Node: key.ID(), Friend: nodeID(1), Number: 1_800_000_000_000, Expires: noon, Onion: onion, Entries: []Entry{
 		{Currency: eur, CanReceive: 1200, FeeBase: 1, FeePpm: 5000, MaxHold: 60}, {Currency: fst},
 	}}
-	var signed []wire.Signed
-	for _, a := range []Announcement{full, {Node: key.ID(), Friend: nodeID(1), Number: 2, Expires: noon}} {
-		s, err := Sign(key, a)
+	var signed []wire.Batched
+	said := []Announcement{full, {Node: key.ID(), Friend: nodeID(1), Number: 2, Expires: noon}, {Node: key.ID(), Friend: ident.NewKey([32]byte{8}).ID(), Number: 3, Expires: noon}}
+	for _, some := range [][]Announcement{said[:2], said[2:]} {
+		list, err := SignAll(key, some)
 		if err != nil {
 			t.Fatal(err)
 		}
-		signed = append(signed, s)
-		v.Announcements = append(v.Announcements, signedVector{string(Tag), hex.EncodeToString(s.Body), hex.EncodeToString(s.Sig[:]), a})
+		signed = append(signed, list...)
+	}
+	for i, s := range signed {
+		v.Announcements = append(v.Announcements, signedVector{string(Tag), hex.EncodeToString(s.Body), hex.EncodeToString(s.Sig[:]), hex.EncodeToString(wire.Marshal(&s)), said[i]})
 	}
 	r := Request{
 		From: nodeID(1), To: nodeID(4), Currency: eur, Amount: 100, MaxFee: 3, MaxHops: 5, MaxParts: 2,

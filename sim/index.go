@@ -15,7 +15,7 @@ type index struct {
 
 func newIndex(w *World) index { return index{w: w, graph: route.NewGraph(0)} }
 
-func (x *index) publish(s wire.Signed) {
+func (x *index) publish(s wire.Batched) {
 	w := x.w
 	delay := int64(0)
 	if !w.calm {

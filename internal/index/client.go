@@ -148,7 +148,7 @@ func (c *Client) Standings() ([]Standing, <-chan struct{}) {
 }
 
 // Publish hands announcements to every server that is connected. It never waits.
-func (c *Client) Publish(list []wire.Signed) {
+func (c *Client) Publish(list []wire.Batched) {
 	if len(list) == 0 {
 		return
 	}
@@ -318,7 +318,7 @@ type server struct {
 	wrong   misses
 
 	line  *line // nil: not connected
-	queue []wire.Signed
+	queue []wire.Batched
 	sent  int  // under way to it
 	fed   bool // all announcements were queued since it was reached
 }
@@ -427,7 +427,7 @@ func (s *server) serve(l *line) error {
 }
 
 // take moves the next announcements from the queue to those under way; none is left if it is empty.
-func (s *server) take() []wire.Signed {
+func (s *server) take() []wire.Batched {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
 	n := min(len(s.queue), route.MaxPublish)
@@ -438,7 +438,7 @@ func (s *server) take() []wire.Signed {
 }
 
 // publish hands announcements in and logs which of them were refused.
-func (s *server) publish(l *line, list []wire.Signed) error {
+func (s *server) publish(l *line, list []wire.Batched) error {
 	ctx, cancel := context.WithTimeout(s.life, publishTimeout)
 	defer cancel()
 	m, err := l.call(ctx, &route.Publish{Announcements: list})

@@ -21,7 +21,7 @@ const (
 	// feedFile is the log in a server's directory.
 	feedFile = "announcements.log"
 	// feedMagic begins it; eight bytes of epoch follow.
-	feedMagic = "KULAIDX2"
+	feedMagic = "KULAIDX3"
 	feedHead  = len(feedMagic) + 8
 	// recordHead is a record's length and its CRC-32, four bytes each.
 	recordHead = 8
@@ -45,7 +45,7 @@ type feed struct {
 
 // openFeed opens the log of a directory, a new one if there is none, and calls each with
 // every announcement, in order. A torn end is cut off. Errors are those of the file system.
-func openFeed(dir string, each func(s wire.Signed, a *route.Announcement)) (*feed, error) {
+func openFeed(dir string, each func(s wire.Batched, a *route.Announcement)) (*feed, error) {
 	f := &feed{path: filepath.Join(dir, feedFile)}
 	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -83,7 +83,7 @@ func (f *feed) begin(file *os.File) error {
 }
 
 // readRecord reads one announcement and says how long its record is.
-func readRecord(in io.Reader) (s wire.Signed, n int64, err error) {
+func readRecord(in io.Reader) (s wire.Batched, n int64, err error) {
 	body, err := readBody(in)
 	if err != nil {
 		return s, 0, err
@@ -91,7 +91,7 @@ func readRecord(in io.Reader) (s wire.Signed, n int64, err error) {
 	return s, recordHead + int64(len(body)), wire.Unmarshal(body, &s)
 }
 
-func appendRecord(b []byte, s wire.Signed) []byte {
+func appendRecord(b []byte, s wire.Batched) []byte {
 	body := wire.Marshal(&s)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(body))
@@ -99,7 +99,7 @@ func appendRecord(b []byte, s wire.Signed) []byte {
 }
 
 // add appends announcements.
-func (f *feed) add(list []wire.Signed) error {
+func (f *feed) add(list []wire.Batched) error {
 	var b []byte
 	for _, s := range list {
 		b = appendRecord(b, s)
@@ -142,7 +142,7 @@ func (f *feed) read(q *route.Follow) (*route.Feed, error) {
 
 // rewrite leaves out of the log what keep does not want, and begins a new epoch. Additions
 // wait for it.
-func (f *feed) rewrite(keep func(s wire.Signed) bool) (err error) {
+func (f *feed) rewrite(keep func(s wire.Batched) bool) (err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fresh, err := os.OpenFile(f.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -161,7 +161,7 @@ func (f *feed) rewrite(keep func(s wire.Signed) bool) (err error) {
 		b = b[:0]
 	}
 	for at := int64(feedHead); at < f.end && err == nil; {
-		var s wire.Signed
+		var s wire.Batched
 		var n int64
 		if s, n, err = readRecord(in); err != nil {
 			break
@@ -194,7 +194,7 @@ func (f *feed) close() error {
 
 // WriteLog makes the log with which a server in dir starts, in place of one that is there. Nothing is verified: a server
 // believes its own log, so only what was verified before belongs in it. Errors are those of the file system.
-func WriteLog(dir string, list iter.Seq[wire.Signed]) (err error) {
+func WriteLog(dir string, list iter.Seq[wire.Batched]) (err error) {
 	file, err := os.OpenFile(filepath.Join(dir, feedFile), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("log of announcements: %w", err)

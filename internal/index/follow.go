@@ -21,7 +21,7 @@ const pollEvery = 200 * time.Millisecond
 
 // follow reads a server's feed from its beginning until the stream or ctx ends, and hands all
 // it reads to take.
-func follow(ctx context.Context, open Opener, link Link, peer bool, take func(list []wire.Signed) error) error {
+func follow(ctx context.Context, open Opener, link Link, peer bool, take func(list []wire.Batched) error) error {
 	dial, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	conn, err := open.Open(dial, link.Key, link.Addrs, Protocol, p2p.Limits{MaxFrame: route.MaxMessage})
@@ -78,7 +78,7 @@ func askFeed(ctx context.Context, l *line, q *route.Follow) (*route.Feed, error)
 }
 
 // keepFollowing follows until ctx ends, again and again.
-func keepFollowing(ctx context.Context, log *slog.Logger, open Opener, link Link, peer bool, take func(list []wire.Signed) error) {
+func keepFollowing(ctx context.Context, log *slog.Logger, open Opener, link Link, peer bool, take func(list []wire.Batched) error) {
 	for rest := pause; ctx.Err() == nil; rest = min(2*rest, longestPause) {
 		began := time.Now()
 		err := follow(ctx, open, link, peer, take)
@@ -159,7 +159,7 @@ func (m *Mirror) follow(l Link) followed {
 	ctx, end := context.WithCancel(m.life)
 	suite := verifier()
 	m.tasks.Go(func() {
-		keepFollowing(ctx, m.log, m.open, l, false, func(list []wire.Signed) error {
+		keepFollowing(ctx, m.log, m.open, l, false, func(list []wire.Batched) error {
 			m.take(suite, list)
 			if len(list) < route.MaxPublish {
 				m.read()
@@ -182,7 +182,7 @@ func (m *Mirror) read() {
 }
 
 // take verifies and applies what a server says.
-func (m *Mirror) take(suite ident.Suite, list []wire.Signed) {
+func (m *Mirror) take(suite ident.Suite, list []wire.Batched) {
 	opened, errs := route.OpenAll(suite, list, nil)
 	now := time.Now().Unix()
 	m.lock.Lock()

@@ -61,7 +61,7 @@ func knows(t testing.TB, s *Server, edges int, logged uint64) {
 }
 
 // readAll follows a server from its beginning.
-func readAll(t testing.TB, p *person, s *Server) (list []wire.Signed) {
+func readAll(t testing.TB, p *person, s *Server) (list []wire.Batched) {
 	t.Helper()
 	conn := p.open(s)
 	for at := (route.Follow{}); ; {
@@ -83,14 +83,14 @@ func TestFederation(t *testing.T) {
 	a, b, c := newSeat(t, "a"), newSeat(t, "b"), newSeat(t, "c")
 	sa, sb, sc := a.start(t, b, c), b.start(t, a, c), c.start(t, a, b)
 	ana, ben := newPerson(t, "ana"), newPerson(t, "ben")
-	said := []wire.Signed{ana.say(ben.key.ID(), 1, 100, 600), ben.say(ana.key.ID(), 1, 100, 600)}
+	said := []wire.Batched{ana.say(ben.key.ID(), 1, 100, 600), ben.say(ana.key.ID(), 1, 100, 600)}
 	accept(t, ana.open(sa), said[0])
 	accept(t, ben.open(sc), said[1])
 	for _, s := range []*Server{sa, sb, sc} {
 		knows(t, s, 2, 2)
 		got := readAll(t, ana, s)
 		for _, want := range said {
-			if !slices.ContainsFunc(got, func(x wire.Signed) bool { return x.Sig == want.Sig && slices.Equal(x.Body, want.Body) }) {
+			if !slices.ContainsFunc(got, func(x wire.Batched) bool { return x.Sig == want.Sig && slices.Equal(x.Body, want.Body) }) {
 				t.Fatalf("server %s has altered or lost an announcement", s.ID().Short())
 			}
 		}
@@ -184,16 +184,16 @@ func TestMirror(t *testing.T) {
 // A log that was cut in mid-record, or damaged, is good up to there; written anew it keeps what counts.
 func TestFeedFile(t *testing.T) {
 	dir := t.TempDir()
-	open := func() (f *feed, list []wire.Signed) {
+	open := func() (f *feed, list []wire.Batched) {
 		t.Helper()
-		f, err := openFeed(dir, func(s wire.Signed, _ *route.Announcement) { list = append(list, s) })
+		f, err := openFeed(dir, func(s wire.Batched, _ *route.Announcement) { list = append(list, s) })
 		if err != nil {
 			t.Fatal(err)
 		}
 		return f, list
 	}
 	ana := newPerson(t, "ana")
-	var said []wire.Signed
+	var said []wire.Batched
 	for n := range 150 {
 		said = append(said, ana.say(ident.ID{byte(n), 1}, uint64(n+1), 100, 600))
 	}
@@ -224,7 +224,7 @@ func TestFeedFile(t *testing.T) {
 	if _, err := f.read(&route.Follow{Epoch: first.Epoch, After: first.Next + 1}); err == nil {
 		t.Fatal("read from the middle of a record")
 	}
-	keep := func(s wire.Signed) bool { return s.Sig[0]&1 == 0 }
+	keep := func(s wire.Batched) bool { return s.Sig[0]&1 == 0 }
 	if err := f.rewrite(keep); err != nil {
 		t.Fatal(err)
 	}

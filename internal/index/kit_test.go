@@ -78,7 +78,7 @@ func (p *person) open(s *Server) *p2p.Framed {
 }
 
 // say is an announcement that p can receive an amount from friend, valid for life seconds.
-func (p *person) say(friend ident.ID, number uint64, can money.Amount, life int64) wire.Signed {
+func (p *person) say(friend ident.ID, number uint64, can money.Amount, life int64) wire.Batched {
 	p.t.Helper()
 	a := route.Announcement{Node: p.key.ID(), Friend: friend, Number: number, Expires: nowPlus(life),
 		Entries: []route.Entry{{Currency: eur, CanReceive: can, FeeBase: 1}}}
@@ -89,7 +89,7 @@ func (p *person) say(friend ident.ID, number uint64, can money.Amount, life int6
 	return signed
 }
 
-func publish(list ...wire.Signed) *route.Publish { return &route.Publish{Announcements: list} }
+func publish(list ...wire.Batched) *route.Publish { return &route.Publish{Announcements: list} }
 
 func query(from, to *person, amount money.Amount) *route.Query {
 	return &route.Query{Request: route.Request{From: from.key.ID(), To: to.key.ID(), Currency: eur, Amount: amount, MaxFee: route.NoMaxFee, Announced: true}}
@@ -120,7 +120,7 @@ func next[M route.Message](t testing.TB, conn *p2p.Framed) M {
 }
 
 // accept publishes announcements, none of which may be refused.
-func accept(t testing.TB, conn *p2p.Framed, list ...wire.Signed) {
+func accept(t testing.TB, conn *p2p.Framed, list ...wire.Batched) {
 	t.Helper()
 	send(t, conn, publish(list...))
 	if r := next[*route.PublishResult](t, conn); int(r.Accepted) != len(list) || len(r.Problems) > 0 {
@@ -133,7 +133,7 @@ func befriend(t testing.TB, s *Server, chain ...*person) []*p2p.Framed {
 	t.Helper()
 	var conns []*p2p.Framed
 	for i, p := range chain {
-		var list []wire.Signed
+		var list []wire.Batched
 		for _, n := range []int{i - 1, i + 1} {
 			if n >= 0 && n < len(chain) {
 				list = append(list, p.say(chain[n].key.ID(), 1, 10_000, 600))

@@ -20,12 +20,16 @@ const (
 	chunkRecords = 2048
 	// chunksAhead bounds what is read and not yet applied, for each processor.
 	chunksAhead = 2
+
+	// maxAround is what a record has beside an announcement: its place in what was signed together, the signature, and what CBOR
+	// puts around them.
+	maxAround = wire.MaxPath*(32+2) + 64 + 36
 )
 
 // chunk is a piece of the log on its way through replay.
 type chunk struct {
 	bodies [][]byte
-	signed []wire.Signed
+	signed []wire.Batched
 	opened []route.Announcement // of signed
 	errs   []error              // of signed: what is no announcement
 	read   error                // why the next record could not be read
@@ -34,7 +38,7 @@ type chunk struct {
 
 // replay reads records to the end of in, or to the first that is none, and calls each with every announcement, in
 // order. It says how many bytes were good.
-func replay(in io.Reader, each func(s wire.Signed, a *route.Announcement)) (good int64) {
+func replay(in io.Reader, each func(s wire.Batched, a *route.Announcement)) (good int64) {
 	workers := runtime.GOMAXPROCS(0)
 	jobs, order := make(chan *chunk, chunksAhead*workers), make(chan *chunk, chunksAhead*workers)
 	stop := make(chan struct{})
@@ -95,10 +99,10 @@ func readChunk(in io.Reader) *chunk {
 // decode reads what is in a chunk, up to a record that holds nothing signed.
 func (c *chunk) decode() {
 	defer close(c.ready)
-	c.signed = make([]wire.Signed, 0, len(c.bodies))
+	c.signed = make([]wire.Batched, 0, len(c.bodies))
 	c.opened, c.errs = make([]route.Announcement, len(c.bodies)), make([]error, len(c.bodies))
 	for i, body := range c.bodies {
-		var s wire.Signed
+		var s wire.Batched
 		if wire.Unmarshal(body, &s) != nil {
 			return
 		}
@@ -114,7 +118,7 @@ func readBody(in io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	size := binary.BigEndian.Uint32(head[:])
-	if size > route.MaxAnnouncement+100 { // the signature and what CBOR puts around both
+	if size > route.MaxAnnouncement+maxAround {
 		return nil, errors.New("record that is too long")
 	}
 	body := make([]byte, size)

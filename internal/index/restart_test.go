@@ -10,7 +10,7 @@ import (
 )
 
 // node is a person with a Client that publishes the same each time it is asked to.
-func (p *person) node(list []wire.Signed, links ...Link) (c *Client, asked *atomic.Int32) {
+func (p *person) node(list []wire.Batched, links ...Link) (c *Client, asked *atomic.Int32) {
 	asked = new(atomic.Int32)
 	ready := make(chan struct{})
 	c = NewClient(p.host, slog.New(slog.DiscardHandler), func(done func()) {
@@ -47,8 +47,8 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	ana, ben := newPerson(t, "ana"), newPerson(t, "ben")
-	a, askedA := ana.node([]wire.Signed{ana.say(ben.key.ID(), 1, 100, 600)}, link)
-	b, askedB := ben.node([]wire.Signed{ben.say(ana.key.ID(), 1, 100, 600)}, link)
+	a, askedA := ana.node([]wire.Batched{ana.say(ben.key.ID(), 1, 100, 600)}, link)
+	b, askedB := ben.node([]wire.Batched{ben.say(ana.key.ID(), 1, 100, 600)}, link)
 	know := func(times int32) {
 		t.Helper()
 		eventually(t, "all announced", func() bool {
@@ -86,8 +86,8 @@ func TestTwoServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	ana, ben := newPerson(t, "ana"), newPerson(t, "ben")
-	a, _ := ana.node([]wire.Signed{ana.say(ben.key.ID(), 1, 100, 600)}, links...)
-	b, _ := ben.node([]wire.Signed{ben.say(ana.key.ID(), 1, 100, 600)}, links...)
+	a, _ := ana.node([]wire.Batched{ana.say(ben.key.ID(), 1, 100, 600)}, links...)
+	b, _ := ben.node([]wire.Batched{ben.say(ana.key.ID(), 1, 100, 600)}, links...)
 	eventually(t, "all announced", func() bool { return complete(a) && complete(b) })
 	s1.Close()
 	for range 3 {

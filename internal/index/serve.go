@@ -207,8 +207,8 @@ func verifier() ident.Suite {
 
 // apply applies what was opened without an error, and logs what changed the graph: so each
 // announcement is passed on once, however often and by whomever it comes.
-func (s *Server) apply(list []wire.Signed, opened []route.Announcement, errs []error) {
-	var news []wire.Signed
+func (s *Server) apply(list []wire.Batched, opened []route.Announcement, errs []error) {
+	var news []wire.Batched
 	now := time.Now().Unix()
 	s.lock.Lock()
 	for i, a := range opened {
@@ -247,7 +247,7 @@ func (s *Server) feedTo(from ident.ID, q *route.Follow) *route.Feed {
 }
 
 // open reads announcements that must be the client's own (rule I5).
-func (g *guest) open(suite ident.Suite, list []wire.Signed) (opened []route.Announcement, errs []error) {
+func (g *guest) open(suite ident.Suite, list []wire.Batched) (opened []route.Announcement, errs []error) {
 	return route.OpenAll(suite, list, func(a *route.Announcement) error {
 		if a.Node == g.id {
 			return nil

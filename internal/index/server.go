@@ -147,7 +147,7 @@ func Start(opt Options) (*Server, error) {
 		for _, l := range s.peers {
 			suite := verifier()
 			s.tasks.Go(func() {
-				keepFollowing(ctx, s.log, s.host, l, true, func(list []wire.Signed) error {
+				keepFollowing(ctx, s.log, s.host, l, true, func(list []wire.Batched) error {
 					opened, errs := route.OpenAll(suite, list, nil)
 					s.apply(list, opened, errs)
 					return nil
@@ -194,7 +194,7 @@ func (s *Server) remember(dir string) error {
 	now := time.Now().Unix()
 	records := 0
 	var err error
-	s.feed, err = openFeed(dir, func(_ wire.Signed, a *route.Announcement) {
+	s.feed, err = openFeed(dir, func(_ wire.Batched, a *route.Announcement) {
 		records++
 		_, _ = s.graph.Apply(*a, now) // expired ones are refused
 	})
@@ -214,7 +214,7 @@ const freshRecords = 10_000
 // tidy leaves out of the log what was replaced or has expired.
 func (s *Server) tidy() error {
 	now := time.Now().Unix()
-	return s.feed.rewrite(func(signed wire.Signed) bool {
+	return s.feed.rewrite(func(signed wire.Batched) bool {
 		a, err := route.Decode(signed.Body)
 		if err != nil || a.Expires <= now {
 			return false

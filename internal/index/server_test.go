@@ -65,7 +65,7 @@ func TestRefusals(t *testing.T) {
 		ben.say(ana.key.ID(), 1, 100, 600),
 		altered,
 		ana.say(ben.key.ID(), 4, 100, 600),
-		wire.Signed{Body: []byte("\xff\xffjunk")},
+		wire.Batched{Body: []byte("\xff\xffjunk")},
 		ana.say(ben.key.ID(), 6, 100, -1)))
 	r := next[*route.PublishResult](t, conn)
 	want := []wire.Code{wire.NotAllowed, wire.BadSignature, wire.BadSequence, wire.BadRequest, wire.BadRequest}
@@ -92,7 +92,7 @@ func TestGarbage(t *testing.T) {
 		"trailing bytes":    append(append([]byte{}, ping...), 0),
 		"an answer":         route.EncodeMessage(&route.Pong{Version: route.Version}),
 		"amount 0":          route.EncodeMessage(query(ana, ben, 0)),
-		"101 announcements": route.EncodeMessage(publish(make([]wire.Signed, route.MaxPublish+1)...)),
+		"101 announcements": route.EncodeMessage(publish(make([]wire.Batched, route.MaxPublish+1)...)),
 		"oversized":         make([]byte, route.MaxMessage+1),
 	}
 	broken := uint64(0)
@@ -142,7 +142,7 @@ func TestFlood(t *testing.T) {
 	signed := mallory.say(ben.key.ID(), 1, 100, 600)
 	var frames [][]byte
 	for i := range junk / perMessage {
-		list := make([]wire.Signed, perMessage)
+		list := make([]wire.Batched, perMessage)
 		for k := range list {
 			list[k] = signed
 			if k%2 == 0 {
@@ -202,7 +202,7 @@ func TestPaceAcrossStreams(t *testing.T) {
 	ana := newPerson(t, "ana")
 	for i, n := range []int{100, 10} { // the whole burst, and a second's worth beyond it
 		conn := ana.open(s)
-		send(t, conn, publish(make([]wire.Signed, n)...))
+		send(t, conn, publish(make([]wire.Batched, n)...))
 		next[*route.PublishResult](t, conn)
 		if paced := s.Counters().Paced; paced != uint64(i) {
 			t.Fatalf("%d messages paced after stream %d", paced, i+1)

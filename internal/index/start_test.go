@@ -20,11 +20,11 @@ func numbered(n int) (x ident.ID) {
 }
 
 // repeated is count announcements of pairs of people, about each pair in turn, the numbers rising from 1.
-func repeated(pairs, count int) iter.Seq[wire.Signed] {
-	return func(yield func(wire.Signed) bool) {
+func repeated(pairs, count int) iter.Seq[wire.Batched] {
+	return func(yield func(wire.Batched) bool) {
 		for i := range count {
 			a := route.Announcement{Node: numbered(i % pairs), Friend: numbered(pairs), Number: uint64(i + 1), Expires: nowPlus(3000), Entries: []route.Entry{{Currency: eur, CanReceive: 50}}}
-			if !yield(wire.Signed{Body: a.Encode()}) {
+			if !yield(wire.Batched{Body: a.Encode()}) {
 				return
 			}
 		}
@@ -96,13 +96,13 @@ func BenchmarkStart(b *testing.B) {
 	const nodes = 100_000
 	dir := b.TempDir()
 	expires := time.Now().Unix() + 3000
-	err := WriteLog(dir, func(yield func(wire.Signed) bool) {
+	err := WriteLog(dir, func(yield func(wire.Batched) bool) {
 		for n := range nodes {
 			for k := range 10 {
 				friend := n ^ 1<<k
 				a := route.Announcement{Node: numbered(n), Friend: numbered(friend), Number: 5, Expires: expires, Onion: make([]byte, route.OnionKeyBytes),
 					Entries: []route.Entry{{Currency: eur, CanReceive: 120, FeeBase: 1, FeePpm: 300}}}
-				if !yield(wire.Signed{Body: a.Encode()}) {
+				if !yield(wire.Batched{Body: a.Encode()}) {
 					return
 				}
 			}

@@ -27,10 +27,10 @@ type falseIndex struct {
 	uri  string
 
 	mu     sync.Mutex
-	said   []wire.Signed                         // in the order in which it came
+	said   []wire.Batched                        // in the order in which it came
 	doctor func(*route.Announcement)             // changes what it believes
 	bend   func(q *route.Query, a *route.Answer) // changes what it answers
-	feed   func() []wire.Signed                  // what followers get
+	feed   func() []wire.Batched                 // what followers get
 	asked  int
 }
 
@@ -304,7 +304,7 @@ func (w *town) replay(t *testing.T) {
 
 	forged, replayed := w.forge(t, old)
 	w.liar.mu.Lock()
-	w.liar.feed = func() []wire.Signed { return append(replayed, forged...) }
+	w.liar.feed = func() []wire.Batched { return append(replayed, forged...) }
 	w.liar.mu.Unlock()
 	mia := begin(t, "mia", "--mirror", "--index", w.liar.uri, "--index", w.honest.URI)
 	befriend(t, w.ana, mia, 1000)
@@ -333,7 +333,7 @@ func (w *town) replay(t *testing.T) {
 
 // forge makes announcements of cleo about dan that she did not sign, newer and cheaper than hers; replayed are those that she
 // signed before.
-func (w *town) forge(t *testing.T, old []wire.Signed) (forged, replayed []wire.Signed) {
+func (w *town) forge(t *testing.T, old []wire.Batched) (forged, replayed []wire.Batched) {
 	for _, s := range old {
 		a, err := route.Decode(s.Body)
 		if err != nil || a.Node != w.cleo.key || a.Friend != w.dan.key || len(a.Entries) == 0 {
@@ -341,7 +341,7 @@ func (w *town) forge(t *testing.T, old []wire.Signed) (forged, replayed []wire.S
 		}
 		replayed = append(replayed, s)
 		a.Number, a.Entries[0].FeeBase = a.Number+1<<40, 0
-		forged = append(forged, wire.Signed{Body: a.Encode(), Sig: s.Sig})
+		forged = append(forged, wire.Batched{Body: a.Encode(), Sig: s.Sig})
 	}
 	if len(forged) == 0 {
 		t.Fatal("cleo never said anything about dan")
