@@ -203,7 +203,7 @@ func tell(ctx context.Context, conn *p2p.Framed, frames [][]byte, accepted *atom
 }
 
 // ask keeps questions under way until ctx ends, and notes how long each took.
-func (n *network) ask(ctx context.Context, conn *p2p.Framed, seed uint64, took *latencies) {
+func (n *network) ask(ctx context.Context, conn *p2p.Framed, seed uint64, any bool, took *latencies) {
 	rng := rand.New(rand.NewPCG(seed, 5))
 	places := make(chan time.Time, askAhead)
 	done := make(chan struct{})
@@ -221,7 +221,7 @@ func (n *network) ask(ctx context.Context, conn *p2p.Framed, seed uint64, took *
 	}()
 	ids := n.web.ids
 	for ctx.Err() == nil {
-		q := &route.Query{Request: route.Request{
+		q := &route.Query{Any: any, Request: route.Request{
 			From: ids[rng.IntN(len(ids))], To: ids[rng.IntN(len(ids))], Currency: routesCurrency, Amount: money.Amount(1 + rng.IntN(5000)), MaxFee: route.NoMaxFee, Announced: true,
 		}}
 		if q.Request.From == q.Request.To {
@@ -276,6 +276,7 @@ type load struct {
 	askers, hubs  int
 	number        uint64  // of the first announcement
 	together      int     // announcements with one signature
+	any           bool    // asked for any way, not for the cheapest
 	queries, told float64 // a second
 	p50, p99      time.Duration
 	found         float64 // of the questions
@@ -327,7 +328,7 @@ func (n *network) run(ctx context.Context, l load, seed uint64) (load, error) {
 		work.Go(func() {
 			<-begin
 			if i >= l.hubs {
-				n.ask(ctx, conn, seed+uint64(i), &took)
+				n.ask(ctx, conn, seed+uint64(i), l.any, &took)
 			} else if err := tell(ctx, conn, words[i], &accepted); err != nil {
 				wrong.Store(&err)
 			}
@@ -433,11 +434,13 @@ func measureNetwork(ctx context.Context, b *bench, nodes int, seed uint64) (rows
 		say("routes: %s", rows[len(rows)-1])
 	}
 	for i, l := range []load{
-		{name: "asked over the network, and told nothing", askers: askers},
-		{name: "told over the network, each with a signature of its own, and asked nothing", hubs: hubs, together: 1},
-		{name: "told over the network, 100 with one signature, and asked nothing", hubs: hubs, together: route.MaxPublish},
-		{name: "asked and told over the network, 2 with one signature", askers: askers, hubs: hubs, together: pair},
-		{name: "asked and told over the network, 100 with one signature", askers: askers, hubs: hubs, together: route.MaxPublish},
+		{name: "asked for any way over the network, and told nothing", askers: askers, any: true},
+		{name: "asked for the cheapest, and told nothing", askers: askers},
+		{name: "told, each with a signature of its own, and asked nothing", hubs: hubs, together: 1},
+		{name: "told, 100 with one signature, and asked nothing", hubs: hubs, together: route.MaxPublish},
+		{name: "asked for any way and told, 2 with one signature", askers: askers, hubs: hubs, together: pair, any: true},
+		{name: "asked for any way and told, 100 with one signature", askers: askers, hubs: hubs, together: route.MaxPublish, any: true},
+		{name: "asked for the cheapest and told, 100 with one signature", askers: askers, hubs: hubs, together: route.MaxPublish},
 	} {
 		l.number = uint64(i+1) << 32
 		if l, err = n.run(ctx, l, seed+uint64(i)*1000); err != nil {

@@ -368,8 +368,7 @@ func routesReport(rows []string, queries int, seed uint64) string {
 Rows 4 to 6 of the design's figures: `+"`go run ./bench routes`"+`, %d questions of each kind, seed %d, %s, %d processors,
 %s. Scale-free graphs; capacities change all the time, under the same lock as at an
 index server. Times are CPU time of the asking thread: the machine does other things too. What is over the network is the
-program itself, a process of its own that started with the graph in its log: %d clients with %d questions under way each, answered with the
-cheapest way; and the %d nodes with the most friends, each announcing %d times a second, signed. Its clients run on the same processors.
+program itself, a process of its own that started with the graph in its log: %d clients with %d questions under way each; and the %d nodes with the most friends, each announcing %d times a second, signed. Its clients run on the same processors.
 
 | nodes / directed edges | what | | | | target |
 |---|---|---:|---:|---:|---|

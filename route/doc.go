@@ -83,6 +83,9 @@
 // contains fixed charges); then parts may be missed, or found that are not the cheapest. The
 // amounts of what is found are exact (rule R8), and no channel is overfilled.
 //
+// R20. A [Query] may ask for any route within MaxFee instead of the cheapest. If the one found
+// costs more, that is said, and that it proves nothing.
+//
 // R15. [Graph.Price] gives the amounts along a route chosen by hand, and says
 // which fees it does not know (counted as 0) and which channels are known to be too small. It refuses none for
 // that: a channel need not be announced to be there.

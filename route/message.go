@@ -74,12 +74,14 @@ type Problem struct {
 }
 
 // Query asks for a route: the cheapest for Request.Amount; or with UpTo that for
-// the largest amount; or with Hops the price of that one.
+// the largest amount; or with Hops the price of that one; or with Any some route, which costs the
+// server a tenth. At most one of the three is set.
 type Query struct {
 	_       struct{} `cbor:",toarray"`
 	Request Request
 	UpTo    bool
-	Hops    []ident.ID // every node after the payer; empty if UpTo
+	Hops    []ident.ID // every node after the payer
+	Any     bool
 }
 
 // Answer answers a Query.
@@ -251,8 +253,8 @@ func (p *PublishResult) check() error {
 }
 
 func (q *Query) check() error {
-	if q.UpTo && len(q.Hops) > 0 {
-		return refuse(wire.BadRequest, "query for the largest amount with %d hops given", len(q.Hops))
+	if q.UpTo && len(q.Hops) > 0 || q.Any && (q.UpTo || len(q.Hops) > 0) {
+		return refuse(wire.BadRequest, "query for the largest amount: %v, for any route: %v, with %d hops given; only one can be", q.UpTo, q.Any, len(q.Hops))
 	}
 	if len(q.Hops) > MaxHops {
 		return refuse(wire.BadRequest, "route of %d channels, at most %d", len(q.Hops), MaxHops)
@@ -322,6 +324,8 @@ func (f *Finder) Answer(q *Query) *Answer {
 		a.Routes, err = f.Most(q.Request)
 	case len(q.Hops) > 0:
 		p, err = f.g.Price(q.Request, q.Hops)
+	case q.Any:
+		a.Routes, err = f.some(q.Request)
 	default:
 		a.Routes, err = f.Search(q.Request)
 		a.Proved = err == nil && f.Proved()

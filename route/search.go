@@ -43,6 +43,18 @@ func (f *Finder) Any(r Request) (Route, error) {
 	return f.Cheapest(r)
 }
 
+// some is Any within MaxFee, where it is not proved that nothing costs less.
+func (f *Finder) some(r Request) ([]Route, error) {
+	q, err := f.Any(r)
+	if err != nil {
+		return nil, err
+	}
+	if r.MaxFee != NoMaxFee && q.Fee > r.MaxFee {
+		return nil, r.feeAbove(q.Fee, false)
+	}
+	return []Route{q}, nil
+}
+
 // search goes backward from the payee, cheapest first, toward a payer that a forward
 // search comes to meet (rule R9). Its labels are exact: the amount a node must forward. It is
 // an A*: a label's place in the queue is its cost and what the forward search says is

@@ -126,20 +126,21 @@ func (a *app) serverKey(file string) (*ident.Key, error) {
 
 func (a *app) indexQueryCommand() *cobra.Command {
 	var from, uri string
-	var minor bool
+	var minor, any bool
 	c := a.command("query TO AMOUNT", "Ask an index server for the cheapest way", cobra.RangeArgs(2, 3),
 		func(ctx context.Context, args []string) error {
-			return a.indexQuery(ctx, from, args[0], strings.Join(args[1:], " "), uri, minor)
+			return a.indexQuery(ctx, from, args[0], strings.Join(args[1:], " "), uri, minor, any)
 		})
 	c.Long = "Asks for the cheapest way from me to TO for an amount, by what nodes have announced, and nothing is paid.\n" +
 		"TO and --from are keys, or names of friends."
 	c.Flags().StringVar(&from, "from", "", "who would pay (default: me)")
 	c.Flags().StringVar(&uri, "index", "", "link of the index server (default: the first in config.toml or KULA_INDEX)")
+	c.Flags().BoolVar(&any, "any", false, "any way will do, not the cheapest: sooner found")
 	minorFlag(c, &minor)
 	return c
 }
 
-func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, minor bool) error {
+func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, minor, any bool) error {
 	v, err := a.currencies().amount(ctx, amount, minor)
 	if err == nil {
 		v, err = positive(v)
@@ -174,7 +175,7 @@ func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, mino
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTime)
 	defer cancel()
-	answer, err := index.Ask(ctx, servers[0], &route.Query{Request: r})
+	answer, err := index.Ask(ctx, servers[0], &route.Query{Request: r, Any: any})
 	var no *route.Refusal
 	if errors.As(err, &no) {
 		return refuse(no.Code, "%s", no.Text)
