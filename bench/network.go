@@ -32,9 +32,10 @@ import (
 const (
 	hubs      = 100 // × hubRate = updateRate
 	hubRate   = updateRate / hubs
-	askers    = 8  // clients that ask
-	askAhead  = 16 // questions of each under way
-	pair      = 2  // announcements that a node makes together if it does nothing but carry one payment: two of its channels change
+	askers    = 8                     // clients that ask
+	askAhead  = 16                    // questions of each under way
+	askRate   = targetQueries * 6 / 5 // what clients ask at most where it is measured whether a server does both
+	pair      = 2                     // announcements that a node makes together if it does nothing but carry one payment: two of its channels change
 	netWarm   = 2 * time.Second
 	netWindow = 8 * time.Second
 
@@ -203,7 +204,7 @@ func tell(ctx context.Context, conn *p2p.Framed, frames [][]byte, accepted *atom
 }
 
 // ask keeps questions under way until ctx ends, and notes how long each took.
-func (n *network) ask(ctx context.Context, conn *p2p.Framed, seed uint64, any bool, took *latencies) {
+func (n *network) ask(ctx context.Context, conn *p2p.Framed, seed uint64, l load, took *latencies) {
 	rng := rand.New(rand.NewPCG(seed, 5))
 	places := make(chan time.Time, askAhead)
 	done := make(chan struct{})
@@ -220,8 +221,12 @@ func (n *network) ask(ctx context.Context, conn *p2p.Framed, seed uint64, any bo
 		}
 	}()
 	ids := n.web.ids
-	for ctx.Err() == nil {
-		q := &route.Query{Any: any, Request: route.Request{
+	began := time.Now()
+	for sent := 0; ctx.Err() == nil; sent++ {
+		for l.paced && float64(sent*askers) > askRate*time.Since(began).Seconds() && ctx.Err() == nil {
+			linger(ctx, time.Millisecond)
+		}
+		q := &route.Query{Any: l.any, Request: route.Request{
 			From: ids[rng.IntN(len(ids))], To: ids[rng.IntN(len(ids))], Currency: routesCurrency, Amount: money.Amount(1 + rng.IntN(5000)), MaxFee: route.NoMaxFee, Announced: true,
 		}}
 		if q.Request.From == q.Request.To {
@@ -277,6 +282,7 @@ type load struct {
 	number        uint64  // of the first announcement
 	together      int     // announcements with one signature
 	any           bool    // asked for any way, not for the cheapest
+	paced         bool    // asked at most askRate times a second, not as often as there are answers
 	queries, told float64 // a second
 	p50, p99      time.Duration
 	found         float64 // of the questions
@@ -328,7 +334,7 @@ func (n *network) run(ctx context.Context, l load, seed uint64) (load, error) {
 		work.Go(func() {
 			<-begin
 			if i >= l.hubs {
-				n.ask(ctx, conn, seed+uint64(i), l.any, &took)
+				n.ask(ctx, conn, seed+uint64(i), l, &took)
 			} else if err := tell(ctx, conn, words[i], &accepted); err != nil {
 				wrong.Store(&err)
 			}
@@ -438,8 +444,8 @@ func measureNetwork(ctx context.Context, b *bench, nodes int, seed uint64) (rows
 		{name: "asked for the cheapest, and told nothing", askers: askers},
 		{name: "told, each with a signature of its own, and asked nothing", hubs: hubs, together: 1},
 		{name: "told, 100 with one signature, and asked nothing", hubs: hubs, together: route.MaxPublish},
-		{name: "asked for any way and told, 2 with one signature", askers: askers, hubs: hubs, together: pair, any: true},
-		{name: "asked for any way and told, 100 with one signature", askers: askers, hubs: hubs, together: route.MaxPublish, any: true},
+		{name: "asked for any way, at most 12,000 times a second, and told, 2 with one signature", askers: askers, hubs: hubs, together: pair, any: true, paced: true},
+		{name: "asked for any way, at most 12,000 times a second, and told, 100 with one signature", askers: askers, hubs: hubs, together: route.MaxPublish, any: true, paced: true},
 		{name: "asked for the cheapest and told, 100 with one signature", askers: askers, hubs: hubs, together: route.MaxPublish},
 	} {
 		l.number = uint64(i+1) << 32

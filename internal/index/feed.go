@@ -140,41 +140,25 @@ func (f *feed) read(q *route.Follow) (*route.Feed, error) {
 	return a, nil
 }
 
-// rewrite leaves out of the log what keep does not want, and begins a new epoch. Additions
-// wait for it.
+// rewrite leaves out of the log what keep does not want, and begins a new epoch. What is added meanwhile
+// is taken over as it is; additions wait for that only. It is called by one goroutine at a time.
 func (f *feed) rewrite(keep func(s wire.Batched) bool) (err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	fresh, err := os.OpenFile(f.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("log of announcements: %w", err)
 	}
-	in := bufio.NewReaderSize(io.NewSectionReader(f.file, int64(feedHead), f.end-int64(feedHead)), 1<<20)
 	next := &feed{file: fresh, path: f.path}
-	err = next.begin(fresh)
-	var b []byte
-	flush := func() {
-		if err == nil {
-			_, err = fresh.WriteAt(b, next.end)
-		}
-		next.end += int64(len(b))
-		b = b[:0]
+	f.mu.Lock()
+	end := f.end
+	f.mu.Unlock()
+	if err = next.begin(fresh); err == nil {
+		err = next.copy(f.file, int64(feedHead), end, keep)
 	}
-	for at := int64(feedHead); at < f.end && err == nil; {
-		var s wire.Batched
-		var n int64
-		if s, n, err = readRecord(in); err != nil {
-			break
-		}
-		at += n
-		if keep(s) {
-			b = appendRecord(b, s)
-		}
-		if len(b) > 1<<20 {
-			flush()
-		}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		err = next.copy(f.file, end, f.end, func(wire.Batched) bool { return true })
 	}
-	flush()
 	if err == nil {
 		err = os.Rename(f.path+".new", f.path)
 	}
@@ -184,6 +168,34 @@ func (f *feed) rewrite(keep func(s wire.Batched) bool) (err error) {
 	old := f.file // who still reads in it gets an error, and begins again
 	f.file, f.epoch, f.end, f.base = fresh, next.epoch, next.end, next.end
 	return old.Close()
+}
+
+// copy appends the records of another log from one place to another, without what keep does not want.
+func (f *feed) copy(from *os.File, at, end int64, keep func(s wire.Batched) bool) error {
+	in := bufio.NewReaderSize(io.NewSectionReader(from, at, end-at), 1<<20)
+	var b []byte
+	flush := func() error {
+		_, err := f.file.WriteAt(b, f.end)
+		f.end += int64(len(b))
+		b = b[:0]
+		return err
+	}
+	for at < end {
+		s, n, err := readRecord(in)
+		if err != nil {
+			return err
+		}
+		at += n
+		if keep(s) {
+			b = appendRecord(b, s)
+		}
+		if len(b) > 1<<20 {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
 }
 
 func (f *feed) close() error {
