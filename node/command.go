@@ -433,7 +433,7 @@ func (n *Node) cancelPayment(id wire.PaymentID) (any, *Error) {
 	switch {
 	case p == nil:
 		return nil, refusal(wire.NotFound, "you have no open payment %s", id)
-	case p.stage == stageReleased && len(p.parts) > 0:
+	case p.stage == stageReleased && p.whole():
 		return nil, refusal(wire.Conflict, "payment %s is released to %s; only they can give it back now", id, n.nameOf(p.payee))
 	case len(p.parts) == 0 && p.stage != stageRoute:
 		n.returned(p, &wire.Reason{Code: wire.GaveUp, At: n.me, Currency: p.value.Currency, Text: "restored from an old copy: whether it was paid is not known here, ask the payee"})

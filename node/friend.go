@@ -72,7 +72,8 @@ type session struct {
 	asked      bool         // I asked for a snapshot
 	shown      int          // snapshots I sent
 	owes       bool         // I was asked for one while I asked myself
-	blank      bool         // its hello said that it was restored, and holds nothing newer than I
+	behind     bool         // by its hello it holds nothing newer than I
+	blank      bool         // it said so that it was restored
 	unaccepted *wire.Update // above the limit
 	restate    bool         // my newest promise cites old terms: it is said again in one that cites the newest
 	again      bool         // what is unaccepted is to be judged again: there may be room now

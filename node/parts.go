@@ -71,9 +71,14 @@ func (p *payment) drop(t *part) {
 	p.parts = slices.DeleteFunc(p.parts, func(o *part) bool { return o == t })
 }
 
-func (p *payment) allArrived() bool {
+// whole says whether the parts that stand are all of the payment; only then its payee opens it.
+func (p *payment) whole() bool {
 	amount, _ := p.standing()
-	return amount == p.value.Amount && !slices.ContainsFunc(p.parts, func(t *part) bool { return !t.arrived })
+	return amount == p.value.Amount
+}
+
+func (p *payment) allArrived() bool {
+	return p.whole() && !slices.ContainsFunc(p.parts, func(t *part) bool { return !t.arrived })
 }
 
 // try looks for routes for what does not stand yet, and locks them. then is called once it is decided whether something is locked.
@@ -106,7 +111,7 @@ func (n *Node) try(p *payment, then func(*payment)) {
 		case no != nil:
 			n.giveUpRest(p, no)
 		default:
-			if amount, _ := p.standing(); amount < p.value.Amount {
+			if !p.whole() {
 				n.try(p, then)
 				return
 			}
@@ -153,12 +158,17 @@ func (n *Node) giveUpRest(p *payment, why *wire.Reason) {
 // sendOrders tells the payee along every part what it must hear.
 func (n *Node) sendOrders(p *payment) {
 	for _, t := range p.parts {
-		if t.at.friend == nil {
-			continue
-		}
-		for _, note := range n.paymentOrders(p, t) {
-			n.send(t.at.friend, &wire.Onward{Number: t.at.number, Note: note})
-		}
+		n.sendOrder(p, t)
+	}
+}
+
+func (n *Node) sendOrder(p *payment, t *part) {
+	f := t.at.friend
+	if f == nil || f.session == nil || !f.session.heard {
+		return // it is said after the next hello
+	}
+	for _, note := range n.paymentOrders(p, t) {
+		n.send(f, &wire.Onward{Number: t.at.number, Note: note})
 	}
 }
 

@@ -97,7 +97,7 @@ func (n *Node) beginRestore() {
 				n.markFriend(f)
 				if f.session != nil && f.session.heard {
 					f.session.asked, f.session.suspect = false, false // of an earlier restore in the same session
-					if !n.bestThereIs(f) {
+					if !f.session.blank || !n.bestThereIs(f) {
 						n.ask(f)
 					}
 				}
@@ -128,7 +128,7 @@ func (n *Node) askOrResume(f *friend, h *wire.Hello) {
 		n.markFriend(f)
 		return
 	}
-	if n.bestThereIs(f) {
+	if f.session.blank && n.bestThereIs(f) {
 		return
 	}
 	if f.lost == asking {
@@ -136,9 +136,10 @@ func (n *Node) askOrResume(f *friend, h *wire.Hello) {
 	}
 }
 
-// bestThereIs goes on from what I have of a channel, if the friend was restored too, holds nothing newer and was shown nothing yet.
+// bestThereIs goes on from what I have of a channel with a friend that is being restored too, if it holds nothing newer and was
+// shown nothing yet.
 func (n *Node) bestThereIs(f *friend) bool {
-	if !f.session.blank || f.session.shown > 0 || f.ch.Full() {
+	if f.tentative || !f.session.behind || f.session.shown > 0 || f.ch.Full() {
 		return false
 	}
 	f.lost = adopted
@@ -152,7 +153,7 @@ func (n *Node) show(f *friend) {
 	if s.shown >= maxShown || f.tentative {
 		return
 	}
-	if s.owes = f.lost == asking; s.owes {
+	if s.owes = f.lost == asking && !n.bestThereIs(f); s.owes {
 		return // what I hold may be nothing; it is shown when the channel goes on
 	}
 	s.shown++
@@ -652,6 +653,7 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 		n.stage(p, stageLocked)
 	}
 	n.markPayment(p)
+	n.sendOrder(p, t) // what was said before the channel was shown may have been lost
 	if l.End == credit.Fulfilled { // it was opened before it was known for mine
 		n.paid(p, l, &wire.Reveal{Number: l.Number, Preimages: out.preimages})
 	}
@@ -674,7 +676,7 @@ func (n *Node) orphans() {
 				n.markPayment(p)
 			}
 		}
-		if amount, _ := p.standing(); heard && p.stage == stageLocked && 0 < amount && amount < p.value.Amount {
+		if heard && stageRoute < p.stage && p.stage < stageCancel && len(p.parts) > 0 && !p.whole() {
 			n.giveUpRest(p, &wire.Reason{Code: wire.GaveUp, At: n.me, Currency: p.value.Currency, Text: "restored: not all parts of it are there"})
 		}
 	}

@@ -253,7 +253,7 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 	if newest := f.ch.Granted().Number; newest > s.hello { // set between the two hellos
 		n.send(f, &wire.NewTerms{Terms: f.ch.MyTerms[len(f.ch.MyTerms)-1].Signed})
 	}
-	s.blank = h.Restored && !f.tentative && !f.ch.MyMark().Before(h.Held) && !f.ch.HeldMark().Before(h.Mine)
+	s.behind, s.blank = !f.ch.MyMark().Before(h.Held) && !f.ch.HeldMark().Before(h.Mine), h.Restored
 	switch {
 	case f.lost != whole:
 		n.askOrResume(f, h)
