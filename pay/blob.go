@@ -1,8 +1,10 @@
 package pay
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 
 	"kula/ident"
@@ -47,18 +49,45 @@ type Sealed struct {
 	Salt ident.Salt
 	Key  ident.BoxKey // the payer's ephemeral key
 	key  ident.SharedKey
+	even bool // of an onion: the payee's words are of one size too
+}
+
+// wordSize is a payee's word before it is sealed, with an onion: the longest, 620 bytes (a receipt in the longest currency, in the
+// largest batch), behind 2 of its length; up to a multiple of 64. Else a mediator saw by its length how many payments
+// the payee answers at once, and how large the whole is of which it carries a part.
+const wordSize = 640
+
+// fill makes a word as long as any other.
+func fill(word []byte) []byte {
+	if 2+len(word) > wordSize {
+		panic(fmt.Sprintf("pay: a payee's word of %d bytes, there is room for %d", len(word), wordSize-2))
+	}
+	out := make([]byte, wordSize)
+	binary.BigEndian.PutUint16(out, uint16(len(word)))
+	copy(out[2:], word)
+	return out
+}
+
+// unfill reads what fill made; it has one spelling.
+func unfill(b []byte) ([]byte, error) {
+	if len(b) == wordSize {
+		if n := 2 + int(binary.BigEndian.Uint16(b)); n <= wordSize && len(bytes.Trim(b[n:], "\x00")) == 0 {
+			return b[2:n], nil
+		}
+	}
+	return nil, fmt.Errorf("%w: a word of %d bytes that is not filled up to %d with zeros", wire.ErrForm, len(b), wordSize)
 }
 
 // AsPayer gives the payer's side, from its salt.
 func AsPayer(suite ident.Suite, salt ident.Salt, payee ident.ID) (Sealed, error) {
 	eph, key, err := suite.BoxTo(salt, payee)
-	return Sealed{salt, eph, key}, err
+	return Sealed{Salt: salt, Key: eph, key: key}, err
 }
 
 // AsPayee gives the payee's side, from a blob that arrived.
 func AsPayee(suite ident.Suite, b *wire.Blob) (Sealed, error) {
 	key, err := suite.BoxFrom(b.Key)
-	return Sealed{b.Salt, b.Key, key}, err
+	return Sealed{Salt: b.Salt, Key: b.Key, key: key}, err
 }
 
 // NewBlob is what the first lock of a part carries.
@@ -126,7 +155,11 @@ func (k WordKind) seal(part wire.PartID) string {
 
 // SealWord seals the payee's word about a part to the payer.
 func (s Sealed) SealWord(k WordKind, part wire.PartID, signed *wire.Batched) []byte {
-	return ident.SealAgain(s.key, k.seal(part), wire.Marshal(signed))
+	word := wire.Marshal(signed)
+	if s.even {
+		word = fill(word)
+	}
+	return ident.SealAgain(s.key, k.seal(part), word)
 }
 
 // Word is a payee's word as the payer reads it, not yet verified.
@@ -140,6 +173,12 @@ func (s Sealed) OpenWord(k WordKind, payee ident.ID, part wire.PartID, note []by
 	plain, ok := ident.OpenAgain(s.key, k.seal(part), note)
 	if !ok {
 		return nil, fmt.Errorf("%w: not sealed by the payee", wire.ErrForm)
+	}
+	if s.even {
+		var err error
+		if plain, err = unfill(plain); err != nil {
+			return nil, err
+		}
 	}
 	w := new(Word)
 	if err := wire.Unmarshal(plain, &w.Signed); err != nil {

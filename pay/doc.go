@@ -22,6 +22,8 @@
 //	cancel/<part>     payer → payee   the wish to cancel
 //	received/<part>   payee → payer   the payee's signed receipt of a push
 //
+// Along with an onion each of them is of one size, whatever it says.
+//
 // A node that refuses seals its reason to the payer; nobody between can read it. An onion's names its node for certain
 // ([OpenFailure]); with version 0 it is sealed to the payer's ephemeral key with a key of the node's own ([SealReason]).
 //

@@ -54,12 +54,21 @@ func FuzzNotes(f *testing.F) {
 	f.Add(byte(1), wire.Marshal(&wire.Order{Cancel: true}))
 	f.Add(byte(2), wire.Marshal(wire.SignAlone(payee, wire.TagReceived, &wire.Received{Payee: payee.ID(), Currency: eur, Amount: 1})))
 	f.Add(byte(3), wire.Marshal(&wire.Reason{Code: wire.NotFound}))
+	f.Add(byte(4), fill(wire.Marshal(wire.SignAlone(payee, wire.TagReceived, &wire.Received{Payee: payee.ID(), Currency: eur, Amount: 1}))))
 	eph, key, err := ben.ReplyTo(ident.Salt{3}, from.Key)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, kind byte, data []byte) {
-		switch kind % 4 {
+		switch kind % 5 {
+		case 4:
+			even := from
+			even.even = true
+			note := ident.SealAgain(to.key, "received/"+part.String(), data)
+			w, err := even.OpenWord(Received, payee.ID(), part, note)
+			if err == nil && bytes.Equal(wire.Marshal(&w.Signed), data[2:2+(int(data[0])<<8|int(data[1]))]) && !bytes.Equal(even.SealWord(Received, part, &w.Signed), note) {
+				t.Fatalf("%x is a second spelling", data)
+			}
 		case 0:
 			if _, err := from.OpenWord(Arrived, payee.ID(), part, data); err == nil {
 				t.Fatal("opened what is not sealed")

@@ -39,7 +39,7 @@ func AsOnionPayer(suite ident.Suite, salt ident.Salt) Sealed {
 
 // inBody is what a key that came in a body gives. Its name, which tells payments of one invoice apart, is a hash.
 func inBody(salt ident.Salt, key ident.SharedKey) Sealed {
-	return Sealed{Salt: salt, Key: ident.BoxKey(ident.HashOf([]byte("kula/payment/1"), key[:])), key: key}
+	return Sealed{Salt: salt, Key: ident.BoxKey(ident.HashOf([]byte("kula/payment/1"), key[:])), key: key, even: true}
 }
 
 // The body of an onion is the key that payer and payee share 32 ‖ length of the box 2 ‖ the box ‖ zeros.

@@ -20,6 +20,7 @@ type network struct {
 	sessions map[uint64]*session
 	severed  map[pair]int64 // until when no session comes about
 	lossy    Faults
+	tap      func(from, to *Member, msg wire.Message) // sees what arrives; may be nil
 }
 
 // session is one connection. Side 0 is a, side 1 is b.
@@ -137,6 +138,9 @@ func (n *network) deliver(s *session, side int, at int64, data []byte) {
 			}
 			n.hangup(m, node.Session{Peer: from.id, Session: s.number})
 			return
+		}
+		if n.tap != nil {
+			n.tap(from, m, msg)
 		}
 		if _, ok := msg.(*wire.Hello); ok {
 			n.w.watch.heard(from.id, m.id, s.number)
