@@ -42,6 +42,7 @@ var layers = map[string]struct {
 	"internal/api":      {imports: []string{"github.com/danielgtaylor/huma/v2/", "github.com/go-json-experiment/json/", "golang.org/x/net/", "kula/ident", "kula/internal/book", "kula/internal/index", "kula/internal/run", "kula/internal/store", "kula/money", "kula/node", "kula/pay", "kula/wire"}},
 	"internal/cli":      {imports: []string{"filippo.io/age", "filippo.io/age/armor", "github.com/BurntSushi/toml", "github.com/skip2/go-qrcode", "github.com/spf13/", "golang.org/x/term", "kula/credit", "kula/ident", "kula/internal/api", "kula/internal/find", "kula/internal/index", "kula/internal/relay", "kula/internal/run", "kula/internal/store", "kula/money", "kula/node", "kula/pay", "kula/route", "kula/wire"}},
 	"internal/realtest": {},
+	"internal/leaktest": {imports: []string{"kula/ident"}},
 	"cmd/kula":          {imports: []string{"kula/internal/cli"}},
 	"client":            {imports: []string{"github.com/oapi-codegen/runtime"}},
 	"examples/till":     {imports: []string{"github.com/skip2/go-qrcode", "kula/client", "kula/money"}},
