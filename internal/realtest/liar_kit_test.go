@@ -25,7 +25,7 @@ import (
 var junk = p2ptest.Junk
 
 // liar is a friend that can lie. Left alone it keeps its side of every channel as an
-// honest node would, but it carries no payments and saves nothing.
+// honest node would, but it carries no payments, unless it has a road, and saves nothing.
 type liar struct {
 	t    testing.TB
 	key  *ident.Key // used under mu only
@@ -35,6 +35,15 @@ type liar struct {
 	changed chan struct{} // closed and made anew whenever something happened
 	ties    map[ident.ID]*tie
 	peers   map[uint64]ident.ID // of sessions
+	road    road                // nil: it carries no payments
+}
+
+// road is what a liar does as a mediator. Its methods are called with the lock held; what they queue for the friend who
+// spoke is signed after them.
+type road interface {
+	locked(x *tie, k *credit.TheirLock)
+	givenBack(x *tie, c wire.Cancel)
+	revealed(x *tie, m *wire.Reveal)
 }
 
 // tie is the liar's side of one friendship.
@@ -200,6 +209,9 @@ func (l *liar) hear(x *tie, m wire.Message) {
 		x.arrived[m.Number] = true
 	case *wire.Reveal:
 		x.reveals[m.Number] = m.Preimages
+		if l.road != nil {
+			l.road.revealed(x, m)
+		}
 		if !x.mute && x.ch.Fulfil(m.Number) {
 			l.sign(x)
 		}
@@ -236,6 +248,14 @@ func (l *liar) update(x *tie, u *wire.Update) {
 	for _, c := range step.Cancelled {
 		x.cancels[c.Number] = c
 		x.ch.Drop(c.Number)
+		if l.road != nil {
+			l.road.givenBack(x, c)
+		}
+	}
+	if l.road != nil {
+		for _, k := range step.Locks {
+			l.road.locked(x, k)
+		}
 	}
 	l.sign(x)
 }

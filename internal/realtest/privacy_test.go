@@ -207,4 +207,3 @@ func TestMediatorKeepsNothing(t *testing.T) {
 	payer.start()
 	payee.start()
 }
-
