@@ -15,6 +15,11 @@
 //	TestLiar…    a friend that lies over a real socket: altered invoices, one part twice,
 //	             two statements of one number, drops without leave, locks above the
 //	             limit, invented preimages, malformed frames
+//	TestLiarRoad a mediator that passes a part to another friend, denies the next hop, changes the onion, or
+//	             answers with another part's failure: nothing is lost, another way is taken
+//	Test…Learns, what docs/privacy.md says: the disk and the answers of a mediator, what an index server is told,
+//	…KeepsNo…,   what passes a relay and is on its disk are searched for keys, names, texts, invoices and
+//	…MirrorTells preimages that they must not have
 //	TestBehind…  in network namespaces (root, iproute2, nftables; KULA_NEED_NETNS makes a
 //	             missing one a failure): two nodes behind routers, a relay that is killed in the
 //	             middle of a payment, a direct connection, an address that changes

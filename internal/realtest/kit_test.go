@@ -48,6 +48,10 @@ func TestMain(m *testing.M) {
 		fetch(url)
 		return
 	}
+	if os.Getenv(sniffEnv) != "" {
+		sniff()
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "kula-real-")
 		if err != nil {
