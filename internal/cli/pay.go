@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,6 +179,9 @@ func (a *app) onlyCurrency(ctx context.Context, target string) (money.Currency, 
 // payment that looks impossible goes on: the node's answer to the payment
 // itself is the one that counts.
 func (a *app) consentToFee(ctx context.Context, c *api.Client, order *api.Order) error {
+	if straight(ctx, c, order) {
+		return nil
+	}
 	q, err := c.Quote(ctx, *order)
 	if err != nil {
 		return notBegun(err, order.Amount)
@@ -199,6 +203,28 @@ func (a *app) consentToFee(ctx context.Context, c *api.Client, order *api.Order)
 	}
 	order.MaxFee = &q.Fee
 	return nil
+}
+
+// straight says whether a friend takes a payment itself. That costs nothing, and no index server need hear of it, as it
+// would from a quote, which says how much could be paid at most. Where it changes meanwhile, the node asks for consent.
+func straight(ctx context.Context, c *api.Client, order *api.Order) bool {
+	to, amount := order.To, order.Amount
+	if order.Invoice != "" {
+		i, err := parseInvoice(order.Invoice)
+		if err != nil {
+			return false
+		}
+		to, amount = i.Payee.String(), &money.Value{Amount: i.Amount, Currency: i.Currency}
+	}
+	if len(order.Route) > 0 || amount == nil {
+		return false
+	}
+	f, err := c.Friend(ctx, to)
+	if err != nil {
+		return false
+	}
+	i := slices.IndexFunc(f.Currencies, func(v node.CurrencyView) bool { return v.Currency == amount.Currency })
+	return i >= 0 && f.Ready && amount.Amount <= f.Currencies[i].CanPay.Amount
 }
 
 func needsConsent(q *node.QuoteView, text string) error {

@@ -240,7 +240,7 @@ func TestIndexLearns(t *testing.T) {
 	if len(all.Where(leaktest.Key("payee", keys[3]))) == 0 {
 		t.Error("it does not even have the payee's key: the search proves nothing")
 	}
-	later, _ := c.since(before)
+	later, after := c.since(before)
 	asked := queries(later)
 	if len(asked) != 3*3 { // the command asks what it costs, how much could be paid at most, and then for the way
 		t.Fatalf("%d questions for 3 payments, expected 9", len(asked))
@@ -256,6 +256,19 @@ func TestIndexLearns(t *testing.T) {
 			}
 		}
 		owed += amount
+	}
+	var i node.InvoiceView
+	row[1].must(&i, "ask", typed(5))
+	for _, to := range [][]string{{row[1].name, typed(5)}, {i.URI}} {
+		var p node.PaymentView
+		row[0].must(&p, append([]string{"pay"}, to...)...)
+		if p.State != node.Paid {
+			t.Errorf("%+v", p.Reason)
+		}
+	}
+	later, _ = c.since(after)
+	if q := queries(later); len(q) > 0 {
+		t.Errorf("%d questions for payments to a friend: %+v", len(q), q[0].msg)
 	}
 }
 
