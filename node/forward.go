@@ -94,6 +94,7 @@ func (n *Node) giveBack(f *friend, number uint64, r *wire.Reason) {
 		return
 	}
 	r.At = n.me
+	r.Limit, r.Owed, r.Locked = 0, 0, 0 // what is between me and another friend is not the payer's business; what is left helps it
 	var note []byte
 	if p, err := n.parcelOf(f, l); err == nil {
 		note = p.Refuse(n.suite, f.id, number, r)

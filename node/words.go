@@ -42,7 +42,9 @@ func (n *Node) reasonView(r *wire.Reason, p *payment) *ReasonView {
 	}
 	switch r.Code {
 	case wire.LimitReached:
-		v.Limit, v.Owed, v.Locked, v.Left = in(r.Limit), in(r.Owed), in(r.Locked), in(r.Left)
+		if v.Left = in(r.Left); r.At == n.me || r.At == (ident.ID{}) { // others say no more
+			v.Limit, v.Owed, v.Locked = in(r.Limit), in(r.Owed), in(r.Locked)
+		}
 	case wire.FeeAboveMax, wire.FeeNeedsConsent, wire.FeeTooLow:
 		v.Fee = in(r.Need)
 	}
@@ -144,26 +146,22 @@ func sentence(s string) string {
 // limitWords: "Ben lets you owe 100.00 EUR; you owe 92.40 EUR and 5.00 EUR is waiting, so 2.60 EUR is left. Ask Ben to raise it, or pay at most 2.60 EUR."
 // Where more channels follow nobody can say from one of them how much could be paid (last is false).
 func (n *Node) limitWords(r *wire.Reason, next, at string, last bool, amount func(money.Amount) string) string {
-	owe, theirs, you := "you owe ", "you are owed ", "you"
 	if r.At != n.me && r.At != (ident.ID{}) {
-		owe, theirs, you = at+" owes ", at+" is owed ", at
+		return at + " can carry " + amount(r.Left) + " on to " + next + " now. " + at + " can ask " + next + " to raise the limit."
 	}
-	have := owe + amount(r.Owed)
+	have := "you owe " + amount(r.Owed)
 	if r.Owed < 0 {
-		have = theirs + amount(-r.Owed)
+		have = "you are owed " + amount(-r.Owed)
 	}
-	s := next + " lets " + you + " owe " + amount(r.Limit) + "; " + have
+	s := next + " lets you owe " + amount(r.Limit) + "; " + have
 	if r.Locked > 0 {
 		s += " and " + amount(r.Locked) + " is waiting"
 	}
-	s += ", so " + amount(r.Left) + " is left. "
-	switch {
-	case r.At != n.me:
-		return s + at + " can ask " + next + " to raise it."
-	case r.Left > 0 && last:
-		return s + "Ask " + next + " to raise it, or pay at most " + amount(r.Left) + "."
+	s += ", so " + amount(r.Left) + " is left. Ask " + next + " to raise it"
+	if r.Left > 0 && last {
+		s += ", or pay at most " + amount(r.Left)
 	}
-	return s + "Ask " + next + " to raise it."
+	return s + "."
 }
 
 // friendView is a friend for people and scripts.

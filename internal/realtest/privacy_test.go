@@ -164,7 +164,7 @@ func TestMediatorKeepsNothing(t *testing.T) {
 	push.Text = "more than there is"
 	failed := payWith(t, payer, push)
 	want("failed", failed, node.Returned, push.Text)
-	if failed.Reason.Code != wire.LimitReached || failed.Reason.At != row[3].key.String() || failed.Reason.Limit.Amount != 500 {
+	if failed.Reason.Code != wire.LimitReached || failed.Reason.At != row[3].key.String() || failed.Reason.Limit != nil || failed.Reason.Owed != nil || failed.Reason.Left.Amount != 477 {
 		t.Errorf("%+v", failed.Reason)
 	}
 	hold, _ := pays(t, payer, payee, api.Ask{Amount: fst(14), Memo: "one bicycle, used", Hold: true}, "until it is delivered", route...)
