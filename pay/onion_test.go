@@ -413,6 +413,13 @@ type onionVectors struct {
 	Box       string       `json:"box"`
 	Hops      []hopVector  `json:"hops"`
 	Failures  []failVector `json:"failures"`
+	Notes     []noteVector `json:"notes"`
+}
+
+type noteVector struct {
+	Kind  string `json:"kind"` // as in P-33
+	Plain string `json:"plain"`
+	Note  string `json:"note"`
 }
 
 type hopVector struct {
@@ -442,7 +449,7 @@ func TestOnionVectors(t *testing.T) {
 	}
 	id := j.lock.Condition.ID()
 	v := onionVectors{
-		About: "A part over three hops in an onion (spec P-13 to P-18), hex: what each node gets and computes, and the reasons of two of them on their way back. Made by the Go code; its packet is checked against Lightning's library, its keys against crypto/ecdh and filippo.io/edwards25519.",
+		About: "A part over three hops in an onion (spec P-13 to P-18), hex: what each node gets and computes, the reason of one of them on its way back, and the notes of payer and payee (P-30, P-31, P-34). Made by the Go code; its packet is checked against Lightning's library, its keys against crypto/ecdh and filippo.io/edwards25519.",
 		Payer: fmt.Sprintf("%x", [32]byte{1}), Part: hex.EncodeToString(part[:]), Currency: string(eur), Hash: hex.EncodeToString(j.lock.Condition.Hashes[0][:]),
 		Condition: hex.EncodeToString(id[:]), Until: j.until, Key: hex.EncodeToString(j.ends.key[:]), Pad: hex.EncodeToString(layers.Pad[:]), Box: hex.EncodeToString(wire.Marshal(j.box)),
 	}
@@ -468,6 +475,12 @@ func TestOnionVectors(t *testing.T) {
 			f.Notes = append(f.Notes, hex.EncodeToString(note))
 		}
 		v.Failures = append(v.Failures, f)
+	}
+	said := wire.SignAlone(j.nodes[2], wire.TagArrived, &wire.Arrived{Payment: j.box.Payment, Part: part, Amount: j.box.Amount, Condition: id})
+	order := &wire.Order{Cancel: true}
+	v.Notes = []noteVector{
+		{Arrived.seal(part), hex.EncodeToString(wire.Marshal(&said)), hex.EncodeToString(j.ends.SealWord(Arrived, part, &said))},
+		{orderKind(true, part), hex.EncodeToString(wire.Marshal(order)), hex.EncodeToString(j.ends.SealOrder(part, order))},
 	}
 	text, err := json.MarshalIndent(&v, "", " ")
 	if err != nil {
