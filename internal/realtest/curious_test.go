@@ -200,6 +200,41 @@ func trade(t *testing.T, row []*server) (secrets []leaktest.Secret) {
 	return secrets
 }
 
+// announced judges what a client told of its friends, and says of how many.
+func (c *curious) announced(w told, keys []ident.ID) (count int) {
+	c.t.Helper()
+	m, ok := w.msg.(*route.Publish)
+	if !ok {
+		return 0
+	}
+	for _, signed := range m.Announcements {
+		a, err := route.Open(c.suite, signed)
+		if err != nil || a.Node != w.from || !slices.Contains(keys, a.Friend) {
+			c.t.Fatalf("%v, %+v by %s", err, a, w.from.Short())
+		}
+		count++
+		for _, e := range a.Entries {
+			if e.CanReceive != route.Coarse(e.CanReceive) || e.CanReceive == fineLimit || e.CanReceive == otherLimit {
+				c.t.Errorf("%s announces exactly %d", a.Node.Short(), e.CanReceive)
+			}
+		}
+	}
+	return count
+}
+
+// asks judges the questions of the command for one payment: what it costs, how much could be paid at most, and the way.
+func (c *curious) asks(list []told, from, to, first ident.ID, amount, canPay money.Amount) {
+	c.t.Helper()
+	for i, w := range list {
+		m := w.msg.(*route.Query)
+		if q := m.Request; w.from != from || q.From != from || q.To != to || !m.UpTo && q.Amount != amount || m.UpTo != (i == 1) {
+			c.t.Errorf("question %d: %s asks for %d from %s to %s, most %v", i, w.from.Short(), q.Amount, q.From.Short(), q.To.Short(), m.UpTo)
+		} else if len(q.Own) != 1 || q.Own[0].To != first || q.Own[0].CanPay != canPay {
+			c.t.Errorf("question %d says of the payer's own channels %+v, can pay %d", i, q.Own, canPay)
+		}
+	}
+}
+
 // What index servers are told (R2, R7): in announcements no name, nothing of a payment, and no figure finer than two digits; in a question
 // who pays whom how much, and exactly what the payer can pay through each of its friends.
 func TestIndexLearns(t *testing.T) {
@@ -214,22 +249,7 @@ func TestIndexLearns(t *testing.T) {
 	announced := 0
 	for i, w := range list {
 		all[fmt.Sprintf("message %d, %T of %s", i, w.msg, w.from.Short())] = w.frame
-		m, ok := w.msg.(*route.Publish)
-		if !ok {
-			continue
-		}
-		for _, signed := range m.Announcements {
-			a, err := route.Open(c.suite, signed)
-			if err != nil || a.Node != w.from || !slices.Contains(keys, a.Friend) {
-				t.Fatalf("%v, %+v by %s", err, a, w.from.Short())
-			}
-			announced++
-			for _, e := range a.Entries {
-				if e.CanReceive != route.Coarse(e.CanReceive) || e.CanReceive == fineLimit || e.CanReceive == otherLimit {
-					t.Errorf("%s announces exactly %d", a.Node.Short(), e.CanReceive)
-				}
-			}
-		}
+		announced += c.announced(w, keys)
 	}
 	if announced < 2*(len(row)-1) {
 		t.Errorf("%d announcements, each of %d channels has two sides", announced, len(row)-1)
@@ -240,23 +260,21 @@ func TestIndexLearns(t *testing.T) {
 	if len(all.Where(leaktest.Key("payee", keys[3]))) == 0 {
 		t.Error("it does not even have the payee's key: the search proves nothing")
 	}
-	later, after := c.since(before)
+	later, _ := c.since(before)
 	asked := queries(later)
-	if len(asked) != 3*3 { // the command asks what it costs, how much could be paid at most, and then for the way
+	if len(asked) != 3*3 {
 		t.Fatalf("%d questions for 3 payments, expected 9", len(asked))
 	}
-	owed := money.Amount(0)
+	canPay := otherLimit
 	for i, amount := range []money.Amount{123_457, 123_457, 123_458} {
-		for k, w := range asked[3*i : 3*i+3] {
-			m := w.msg.(*route.Query)
-			if q := m.Request; w.from != keys[0] || q.From != keys[0] || q.To != keys[3] || !m.UpTo && q.Amount != amount || m.UpTo != (k == 1) {
-				t.Errorf("payment %d, question %d: %s asks for %d from %s to %s, most %v", i, k, w.from.Short(), q.Amount, q.From.Short(), q.To.Short(), m.UpTo)
-			} else if len(q.Own) != 1 || q.Own[0].To != keys[1] || q.Own[0].CanPay != otherLimit-owed {
-				t.Errorf("payment %d, question %d says of the payer's own channels %+v, can pay %d", i, k, q.Own, otherLimit-owed)
-			}
-		}
-		owed += amount
+		c.asks(asked[3*i:3*i+3], keys[0], keys[3], keys[1], amount, canPay)
+		canPay -= amount
 	}
+}
+
+// A payment that a friend takes itself asks no index server, by its name as by its invoice.
+func TestFriendAsksNobody(t *testing.T) {
+	c, row, _ := market(t)
 	var i node.InvoiceView
 	row[1].must(&i, "ask", typed(5))
 	for _, to := range [][]string{{row[1].name, typed(5)}, {i.URI}} {
@@ -266,8 +284,8 @@ func TestIndexLearns(t *testing.T) {
 			t.Errorf("%+v", p.Reason)
 		}
 	}
-	later, _ = c.since(after)
-	if q := queries(later); len(q) > 0 {
+	list, _ := c.since(0)
+	if q := queries(list); len(q) > 0 {
 		t.Errorf("%d questions for payments to a friend: %+v", len(q), q[0].msg)
 	}
 }

@@ -141,72 +141,93 @@ func (c *carrier) announce(at *curious, friends ...*member) {
 	}
 }
 
+// fork is a payer with two ways to a payee: through a carrier that lies, for nothing, and through mia, for a fee of 3.
+type fork struct {
+	t                       testing.TB
+	c                       *carrier
+	payer, payee, mia, side *member      // side is another friend of the carrier
+	arrived, fees           money.Amount // what should have come of it all
+}
+
+func newFork(t testing.TB) *fork {
+	t.Helper()
+	at := startCurious(t)
+	f := &fork{t: t, payer: begin(t, "payer"), payee: begin(t, "payee"), mia: begin(t, "mia"), side: begin(t, "side")}
+	told := []*member{f.payer, f.payee, f.mia}
+	for _, m := range told {
+		indexed(t, m, at.uri)
+	}
+	befriend(t, f.payer, f.mia, 10_000)
+	befriend(t, f.mia, f.payee, 10_000)
+	must(t, f.mia.home, nil, "friend", "fee", f.payer.key.String(), "--currency", string(currency), "--base", typed(3))
+	l := newLiar(t)
+	f.c = &carrier{liar: l, ways: map[passed]passage{}}
+	f.c.payer, f.c.payee, f.c.other = befriendLiar(t, f.payer, l, 10_000), befriendLiar(t, f.payee, l, 10_000), befriendLiar(t, f.side, l, 10_000)
+	l.do(func() { l.road = f.c })
+	f.c.announce(at, f.payer, f.payee)
+	for _, m := range told {
+		must(t, m.home, nil, "wait", "announced", "--wait", patience.String())
+	}
+	return f
+}
+
+// try pays 10 for a fee of at most most, over the carrier alone or by any way, while the carrier does what it does.
+func (f *fork) try(name string, lie carriage, most money.Amount, alone bool) *node.PaymentView {
+	f.t.Helper()
+	f.c.do(func() { f.c.lie, f.c.asked = lie, 0 })
+	i, err := f.payee.api().CreateInvoice(context.Background(), api.Ask{Amount: fst(10)})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	fee := fst(most)
+	o := api.Order{Invoice: i.URI, MaxFee: &fee, GiveUpMs: patience.Milliseconds()}
+	if alone {
+		o.Route = []string{f.c.key.ID().String(), f.payee.key.String()}
+	}
+	p := payWith(f.t, f.payer, o)
+	f.c.do(func() {
+		if f.c.asked != 1 {
+			f.t.Errorf("%s: the carrier was asked to carry %d parts, expected 1", name, f.c.asked)
+		}
+	})
+	state := "open"
+	if p.State == node.Paid {
+		state, f.arrived, f.fees = "paid", f.arrived+10, f.fees+p.Fee.Amount
+	}
+	wantInvoice(f.t, f.payee, i.ID, state)
+	return p
+}
+
+// paid wants a payment paid in one part through somebody for a fee.
+func (f *fork) paid(name string, p *node.PaymentView, fee money.Amount, through ident.ID) {
+	f.t.Helper()
+	if p.State != node.Paid || p.Fee.Amount != fee || len(p.Parts) != 1 || !slices.Equal(p.Parts[0].Hops, []ident.ID{through, f.payee.key}) {
+		f.t.Fatalf("%s: %s, fee %d, %+v, %+v; want it paid with a fee of %d", name, p.State, p.Fee.Amount, p.Parts, p.Reason, fee)
+	}
+}
+
+// failsHonestly has the payee refuse a part, which the carrier passes on and keeps.
+func (f *fork) failsHonestly() {
+	f.t.Helper()
+	i, err := f.payee.api().CreateInvoice(context.Background(), api.Ask{Amount: fst(10)})
+	if err == nil {
+		_, err = f.payee.api().CancelInvoice(context.Background(), i.ID)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if p := payWith(f.t, f.payer, api.Order{Invoice: i.URI}); p.State != node.Returned || p.Reason.Code != wire.InvoiceCancelled || p.Reason.At != f.payee.key.String() {
+		f.t.Fatalf("an honest failure: %s, %+v", p.State, p.Reason)
+	}
+}
+
 // A mediator lies about the next hop (issue, Proof). The payer loses nothing and pays nobody twice, takes another way if there is
 // one that it would pay for, and hears of no reason in the name of a node that did not give it.
 func TestLiarRoad(t *testing.T) {
-	at := startCurious(t)
-	payer, payee, mia, other := begin(t, "payer"), begin(t, "payee"), begin(t, "mia"), begin(t, "other")
-	for _, m := range []*member{payer, payee, mia} {
-		indexed(t, m, at.uri)
-	}
-	befriend(t, payer, mia, 10_000)
-	befriend(t, mia, payee, 10_000)
-	must(t, mia.home, nil, "friend", "fee", payer.key.String(), "--currency", currency.Code()+"/0", "--base", typed(3))
-	l := newLiar(t)
-	c := &carrier{liar: l, ways: map[passed]passage{}}
-	c.payer, c.payee, c.other = befriendLiar(t, payer, l, 10_000), befriendLiar(t, payee, l, 10_000), befriendLiar(t, other, l, 10_000)
-	l.do(func() { l.road = c })
-	c.announce(at, payer, payee)
-	for _, m := range []*member{payer, payee, mia} {
-		must(t, m.home, nil, "wait", "announced", "--wait", patience.String())
-	}
-
-	liars, honest := []ident.ID{l.key.ID(), payee.key}, []ident.ID{mia.key, payee.key}
-	var arrived, throughLiar, fees money.Amount // what should have come of it all
-	try := func(name string, lie carriage, most money.Amount, fixed bool) *node.PaymentView {
-		t.Helper()
-		l.do(func() { c.lie, c.asked = lie, 0 })
-		i, err := payee.api().CreateInvoice(context.Background(), api.Ask{Amount: fst(10)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fee := fst(most)
-		o := api.Order{Invoice: i.URI, MaxFee: &fee, GiveUpMs: patience.Milliseconds()}
-		if fixed {
-			o.Route = []string{l.key.ID().String(), payee.key.String()}
-		}
-		p := payWith(t, payer, o)
-		l.do(func() {
-			if c.asked != 1 {
-				t.Errorf("%s: the liar was asked to carry %d parts, expected 1", name, c.asked)
-			}
-		})
-		state := "open"
-		if p.State == node.Paid {
-			state, arrived, fees = "paid", arrived+10, fees+p.Fee.Amount
-		}
-		wantInvoice(t, payee, i.ID, state)
-		return p
-	}
-	paid := func(name string, p *node.PaymentView, fee money.Amount, hops []ident.ID) {
-		t.Helper()
-		if p.State != node.Paid || p.Fee.Amount != fee || len(p.Parts) != 1 || !slices.Equal(p.Parts[0].Hops, hops) {
-			t.Fatalf("%s: %s, fee %d, %+v, %+v; want it paid with a fee of %d", name, p.State, p.Fee.Amount, p.Parts, p.Reason, fee)
-		}
-	}
-
-	paid("honest", try("honest", carried, 5, false), 0, liars) // the way through the liar costs nothing: it is taken first
-	throughLiar += 10
-	cancelled, err := payee.api().CreateInvoice(context.Background(), api.Ask{Amount: fst(10)})
-	if err == nil {
-		_, err = payee.api().CancelInvoice(context.Background(), cancelled.ID)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p := payWith(t, payer, api.Order{Invoice: cancelled.URI}); p.State != node.Returned || p.Reason.Code != wire.InvoiceCancelled || p.Reason.At != payee.key.String() {
-		t.Fatalf("an honest failure: %s, %+v", p.State, p.Reason)
-	}
+	f := newFork(t)
+	liar := f.c.key.ID()
+	f.paid("honest", f.try("honest", carried, 5, false), 0, liar) // the way through the carrier costs nothing: it is taken first
+	f.failsHonestly()
 	for _, row := range []struct {
 		name string
 		lie  carriage
@@ -214,27 +235,26 @@ func TestLiarRoad(t *testing.T) {
 		at   string
 	}{
 		{"to another friend", carriedAside, wire.CodeNone, ""},
-		{"unknown next hop", deniedNext, wire.UnknownNextHop, l.key.ID().String()},
+		{"unknown next hop", deniedNext, wire.UnknownNextHop, liar.String()},
 		{"a byte changed", touchedOnion, wire.CodeNone, ""},
 		{"another part's failure", otherFailure, wire.CodeNone, ""},
 		{"an invented failure", madeFailure, wire.CodeNone, ""},
 	} {
-		paid(row.name, try(row.name, row.lie, 5, false), 3, honest)
-		if p := try(row.name+", too dear", row.lie, 2, false); p.State != node.Returned || p.Reason.Code != wire.FeeAboveMax || p.Reason.Fee.Amount != 3 {
+		f.paid(row.name, f.try(row.name, row.lie, 5, false), 3, f.mia.key)
+		if p := f.try(row.name+", too dear", row.lie, 2, false); p.State != node.Returned || p.Reason.Code != wire.FeeAboveMax || p.Reason.Fee.Amount != 3 {
 			t.Errorf("%s: with a fee of at most 2: %s %+v", row.name, p.State, p.Reason)
 		}
-		if p := try(row.name+", no other way", row.lie, 5, true); p.State != node.Returned || p.Reason.Code != row.code || p.Reason.At != row.at {
+		if p := f.try(row.name+", no other way", row.lie, 5, true); p.State != node.Returned || p.Reason.Code != row.code || p.Reason.At != row.at {
 			t.Errorf("%s: over the liar alone: %s %+v, want %s of %q", row.name, p.State, p.Reason, row.code, row.at)
 		}
 	}
-	paid("honest again", try("honest again", carried, 5, false), 0, liars)
-	throughLiar += 10
+	f.paid("honest again", f.try("honest again", carried, 5, false), 0, liar)
 
-	if arrived != 70 || fees != 15 {
-		t.Errorf("%d arrived for fees of %d, expected 70 and 15", arrived, fees)
+	if f.arrived != 70 || f.fees != 15 {
+		t.Errorf("%d arrived for fees of %d, expected 70 and 15", f.arrived, f.fees)
 	}
-	auditNets(t, map[*member]money.Amount{payer: -arrived - fees, payee: arrived, mia: fees, other: 0})
-	l.owes(payer, -throughLiar)
-	l.owes(payee, throughLiar)
-	l.owes(other, 0)
+	auditNets(t, map[*member]money.Amount{f.payer: -85, f.payee: 70, f.mia: 15, f.side: 0})
+	f.c.owes(f.payer, -20)
+	f.c.owes(f.payee, 20)
+	f.c.owes(f.side, 0)
 }

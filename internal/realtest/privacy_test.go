@@ -13,6 +13,7 @@ import (
 
 	"kula/internal/api"
 	"kula/internal/leaktest"
+	"kula/money"
 	"kula/node"
 	"kula/pay"
 	"kula/wire"
@@ -96,16 +97,6 @@ func preimagesOf(t testing.TB, p *node.PaymentView) []leaktest.Secret {
 	return []leaktest.Secret{leaktest.Bytes("the payee's preimage", receipt.Preimages[0][:]), leaktest.Bytes("the payer's preimage", release.Preimage[:])}
 }
 
-// pays pays an invoice of payee along a route, and says how it came out.
-func pays(t testing.TB, payer, payee *member, ask api.Ask, text string, route ...string) (*node.PaymentView, *node.InvoiceView) {
-	t.Helper()
-	i, err := payee.api().CreateInvoice(context.Background(), ask)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return payWith(t, payer, api.Order{Invoice: i.URI, Text: text, Route: route, GiveUpMs: 1}), i
-}
-
 // becomes waits until a payment has come to a state.
 func becomes(t testing.TB, m *member, id string, state node.PaymentState) (p *node.PaymentView) {
 	t.Helper()
@@ -119,88 +110,115 @@ func becomes(t testing.TB, m *member, id string, state node.PaymentState) (p *no
 	return p
 }
 
+// bazaar is a row of five friends, and the payments of its first to its last with what only those two know.
+type bazaar struct {
+	t       testing.TB
+	row     []*member
+	route   []string
+	secrets []leaktest.Secret
+}
+
+func newBazaar(t testing.TB) *bazaar {
+	t.Helper()
+	b := &bazaar{t: t}
+	for i, name := range []string{"anastasia almond", "benedikta birch", "cleopatra cedar", "desdemona dogwood", "esmeralda elder"} {
+		b.row = append(b.row, begin(t, name))
+		if i > 0 {
+			befriend(t, b.row[i-1], b.row[i], 1000)
+			b.route = append(b.route, b.row[i].key.String())
+		}
+	}
+	for _, m := range []*member{b.row[0], b.row[4]} {
+		b.secrets = append(b.secrets, leaktest.Key(m.name, m.key), leaktest.Text("the name of "+m.name, m.name))
+	}
+	return b
+}
+
+// keep wants a payment in a state and keeps its secrets.
+func (b *bazaar) keep(what string, p *node.PaymentView, state node.PaymentState, text string) *node.PaymentView {
+	b.t.Helper()
+	if p.State != state {
+		b.t.Fatalf("%s: %s %+v", what, p.State, p.Reason)
+	}
+	b.secrets = append(b.secrets, secretsOf(b.t, what, text, p)...)
+	return p
+}
+
+func (b *bazaar) push(what string, amount money.Amount, state node.PaymentState, text string) *node.PaymentView {
+	b.t.Helper()
+	o := orderTo(b.row[4], amount, b.row[1:]...)
+	o.Text = text
+	return b.keep(what, payWith(b.t, b.row[0], o), state, text)
+}
+
+func (b *bazaar) invoice(what string, ask api.Ask, state node.PaymentState, text string) (*node.PaymentView, *node.InvoiceView) {
+	b.t.Helper()
+	i, err := b.row[4].api().CreateInvoice(context.Background(), ask)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.keep(what, payWith(b.t, b.row[0], api.Order{Invoice: i.URI, Text: text, Route: b.route, GiveUpMs: 1}), state, text), i
+}
+
+// trade pays in every form; one comes back from the payee, one from the last mediator.
+func (b *bazaar) trade() {
+	b.t.Helper()
+	b.invoice("invoice", api.Ask{Amount: fst(11), Memo: "bricks and mortar"}, node.Paid, "for the leaking roof")
+	b.push("push", 12, node.Paid, "a birthday present")
+	back, i := b.invoice("hold that came back", api.Ask{Amount: fst(13), Memo: "a ticket", Hold: true}, node.Held, "on second thoughts")
+	if _, err := b.row[4].api().CancelInvoice(context.Background(), i.ID); err != nil {
+		b.t.Fatal(err)
+	}
+	if back = becomes(b.t, b.row[0], back.ID, node.Returned); back.Reason.Code != wire.CancelledByPayee {
+		b.t.Errorf("%+v", back.Reason)
+	}
+	must(b.t, b.row[4].home, nil, "friend", "limit", b.row[3].key.String(), typed(500))
+	failed := b.push("failed", 700, node.Returned, "more than there is").Reason // which names the payee
+	if failed.Code != wire.LimitReached || failed.At != b.row[3].key.String() || failed.Limit != nil || failed.Owed != nil || failed.Left.Amount != 477 {
+		b.t.Errorf("%+v", failed)
+	}
+}
+
 // A mediator that is no friend of either end keeps nothing of them in any file or answer, whatever form the payment has
 // and however it ends, and no preimage of a hold while it is held. What its neighbours are called it knows.
 func TestMediatorKeepsNothing(t *testing.T) {
-	names := []string{"anastasia almond", "benedikta birch", "cleopatra cedar", "desdemona dogwood", "esmeralda elder"}
-	var row []*member
-	var route []string
-	for i, name := range names {
-		row = append(row, begin(t, name))
-		if i > 0 {
-			befriend(t, row[i-1], row[i], 1000)
-			route = append(route, row[i].key.String())
-		}
-	}
-	payer, mediator, payee := row[0], row[2], row[4]
-	ctx := context.Background()
-	var secrets []leaktest.Secret
-	for _, m := range []*member{payer, payee} {
-		secrets = append(secrets, leaktest.Key(m.name, m.key), leaktest.Text("the name of "+m.name, m.name))
-	}
-	want := func(what string, p *node.PaymentView, state node.PaymentState, text string) {
-		t.Helper()
-		if p.State != state {
-			t.Fatalf("%s: %s %+v", what, p.State, p.Reason)
-		}
-		secrets = append(secrets, secretsOf(t, what, text, p)...)
-	}
-
-	p, _ := pays(t, payer, payee, api.Ask{Amount: fst(11), Memo: "bricks and mortar"}, "for the leaking roof", route...)
-	want("invoice", p, node.Paid, "for the leaking roof")
-	push := orderTo(payee, 12, row[1:]...)
-	push.Text = "a birthday present"
-	want("push", payWith(t, payer, push), node.Paid, push.Text)
-	back, i := pays(t, payer, payee, api.Ask{Amount: fst(13), Memo: "a ticket", Hold: true}, "on second thoughts", route...)
-	want("hold that came back", back, node.Held, "on second thoughts")
-	if _, err := payee.api().CancelInvoice(ctx, i.ID); err != nil {
-		t.Fatal(err)
-	}
-	if back = becomes(t, payer, back.ID, node.Returned); back.Reason.Code != wire.CancelledByPayee {
-		t.Errorf("%+v", back.Reason)
-	}
-	must(t, payee.home, nil, "friend", "limit", row[3].key.String(), typed(500))
-	push = orderTo(payee, 700, row[1:]...) // its reason names the payee
-	push.Text = "more than there is"
-	failed := payWith(t, payer, push)
-	want("failed", failed, node.Returned, push.Text)
-	if failed.Reason.Code != wire.LimitReached || failed.Reason.At != row[3].key.String() || failed.Reason.Limit != nil || failed.Reason.Owed != nil || failed.Reason.Left.Amount != 477 {
-		t.Errorf("%+v", failed.Reason)
-	}
-	hold, _ := pays(t, payer, payee, api.Ask{Amount: fst(14), Memo: "one bicycle, used", Hold: true}, "until it is delivered", route...)
-	want("hold", hold, node.Held, "until it is delivered")
+	b := newBazaar(t)
+	payer, mediator, payee := b.row[0], b.row[2], b.row[4]
+	b.trade()
+	hold, _ := b.invoice("hold", api.Ask{Amount: fst(14), Memo: "one bicycle, used", Hold: true}, node.Held, "until it is delivered")
 	held := mediator.onDisk()
-	if _, err := payer.api().Release(ctx, newKey(), hold.ID); err != nil {
+	if _, err := payer.api().Release(context.Background(), newKey(), hold.ID); err != nil {
 		t.Fatal(err)
 	}
 	hold = becomes(t, payer, hold.ID, node.Paid)
-	if leaks := held.Leaks(append(preimagesOf(t, hold), secrets...)...); len(leaks) > 0 {
-		t.Errorf("while it was held the mediator had %q", leaks)
-	}
-
-	has := mediator.everything()
-	for _, leak := range has.Leaks(secrets...) {
-		t.Errorf("the mediator has %s", leak)
-	}
-	ends := payer.everything()
-	for name, b := range payee.everything() {
-		ends[name] = b
-	}
-	for _, s := range append(secrets, preimagesOf(t, hold)...) {
-		if len(ends.Where(s)) == 0 {
-			t.Errorf("%s is not even at the ends: the search proves nothing", s.What)
-		}
-	}
 	_, asked, err := pay.ParseInvoiceLink(verifier{}, hold.Invoice)
 	if err != nil {
 		t.Fatal(err)
 	}
+	opened := append(preimagesOf(t, hold), b.secrets...)
+	if leaks := held.Leaks(opened...); len(leaks) > 0 {
+		t.Errorf("while it was held the mediator had %q", leaks)
+	}
 	if len(held.Where(leaktest.Bytes("the condition", asked.Hash[:]))) == 0 {
 		t.Error("the mediator does not even have the condition of what is held: the search proves nothing")
 	}
-	for _, s := range []leaktest.Secret{leaktest.Key(row[1].name, row[1].key), leaktest.Text("its neighbour's name", row[3].name)} {
-		if len(has.Where(s)) == 0 {
-			t.Errorf("the mediator does not have %s: the search proves nothing", s.What)
+
+	has := mediator.everything()
+	for _, leak := range has.Leaks(b.secrets...) {
+		t.Errorf("the mediator has %s", leak)
+	}
+	for _, m := range []*member{b.row[1], b.row[3]} {
+		if len(has.Where(leaktest.Key(m.name, m.key))) == 0 || len(has.Where(leaktest.Text("its name", m.name))) == 0 {
+			t.Errorf("the mediator does not even have its neighbour %s: the search proves nothing", m.name)
+		}
+	}
+	ends := payer.everything()
+	for name, said := range payee.everything() {
+		ends[name] = said
+	}
+	for _, s := range opened {
+		if len(ends.Where(s)) == 0 {
+			t.Errorf("%s is not even at the ends: the search proves nothing", s.What)
 		}
 	}
 	mediator.start() // so that all end as they began
