@@ -653,7 +653,7 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 		n.stage(p, stageLocked)
 	}
 	n.markPayment(p)
-	n.sendOrder(p, t) // what was said before the channel was shown may have been lost
+	n.sendOrder(p, t)              // what was said before the channel was shown may have been lost
 	if l.End == credit.Fulfilled { // it was opened before it was known for mine
 		n.paid(p, l, &wire.Reveal{Number: l.Number, Preimages: out.preimages})
 	}

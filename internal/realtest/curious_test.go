@@ -31,7 +31,7 @@ type curious struct {
 
 	mu    sync.Mutex
 	graph *route.Graph
-	log   []wire.Signed
+	log   []wire.Batched
 	heard []told
 }
 

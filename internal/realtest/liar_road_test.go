@@ -124,7 +124,7 @@ func indexed(t testing.TB, m *member, uri string) {
 // announce tells the index what the carrier can receive from its friends.
 func (c *carrier) announce(at *curious, friends ...*member) {
 	c.t.Helper()
-	var list []wire.Signed
+	var list []wire.Batched
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	for _, f := range friends {
