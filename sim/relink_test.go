@@ -220,6 +220,32 @@ func TestScenario15AskedWhileAsking(t *testing.T) {
 	finish(t, w)
 }
 
+// A friend that lost its disk has been shown what there was, and waits for others, when the one that showed it comes back as an
+// old copy: each asks the other again, and who holds more shows it (spec C-38).
+func TestScenario15OldCopyOfWhoShowed(t *testing.T) {
+	w := NewWorld(5, "a", "b", "c")
+	a, b, c := w.Members[0], w.Members[1], w.Members[2]
+	w.Befriend(a, b, FST, 100, 100)
+	w.Befriend(b, c, FST, 100, 100)
+	paid(w, w.PayInvoice(a, b, 5))
+	copied := a.disk.clone()
+	paid(w, w.PayInvoice(a, b, 7)) // the copy does not know of it
+	b.Crash()
+	b.restore, b.config.Restored, b.disk = true, true, newDisk()
+	w.net.severed[pairOf(b, c)] = w.now + 20_000
+	b.Start()
+	w.Must(b, &node.Find{Friend: c.key, Address: address(c.index)})
+	w.until("b is shown", func() bool { return b.Between(a, FST) == 12 })
+	a.Crash()
+	a.restore, a.disk = true, copied
+	a.Start()
+	w.Run(50_000)
+	w.assert(a.with(b).Ready && b.with(a).Ready, "a shows %+v, b shows %+v", a.with(b), b.with(a))
+	paid(w, w.PayInvoice(a, b, 1))
+	w.Expect("paid", FST, -13, 13, 0)
+	finish(t, w)
+}
+
 func last(list []node.Event) node.Event {
 	if len(list) == 0 {
 		return nil
