@@ -61,16 +61,37 @@ func (n *Node) plan(p *payment, then func([]quoted, *wire.Reason)) {
 	}
 	q := route.Query{Request: n.request(p, missing), Hops: p.fixed}
 	own := len(q.Request.Overrides) + len(q.Request.Avoid)
+	veiled := p.veil(&q.Request)
 	q.Request.Overrides = append(q.Request.Overrides, n.learned.overrides(p.value.Currency, n.now)...)
 	p.leave(&q.Request)
 	n.askIndex(q, func(a *Answered) {
-		if a.Answer == nil || a.Answer.Code != wire.NoRoute || len(q.Request.Overrides)+len(q.Request.Avoid) == own {
+		if a.Answer == nil || a.Answer.Code != wire.NoRoute || !veiled && len(q.Request.Overrides)+len(q.Request.Avoid) == own {
 			then(n.answered(p, q, a))
 			return
 		}
-		q := route.Query{Request: n.request(p, missing), Hops: p.fixed} // what other payments met may be over, and an index may know what stands
+		q := route.Query{Request: n.request(p, missing), Hops: p.fixed} // what other payments met may be over, an index may know what stands, and the rest be needed too
 		n.askIndex(q, func(a *Answered) { then(n.answered(p, q, a)) })
 	})
+}
+
+// veil has a search say of my own channels only whether they carry the amount with a fee as large as the amount (or as the user allowed):
+// how much more they could carry is nobody's business. It reports whether that hid anything.
+func (p *payment) veil(r *route.Request) (hidden bool) {
+	enough := 2 * r.Amount
+	if p.feeSaid && p.maxFee > r.Amount && p.maxFee <= money.MaxLimit {
+		enough = r.Amount + p.maxFee
+	}
+	for i := range r.Own {
+		if o := &r.Own[i]; o.CanPay > enough {
+			o.CanPay, hidden = enough, true
+		}
+	}
+	for i := range r.Last {
+		if l := &r.Last[i]; l.CanReceive > r.Amount {
+			l.CanReceive, hidden = r.Amount, true
+		}
+	}
+	return hidden
 }
 
 // mostParts is in how many parts a payment may go; over a route that the user named in one.
