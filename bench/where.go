@@ -20,14 +20,15 @@ type part struct {
 // parts in order: what is done for something else (memory, signatures) counts as itself.
 var parts = []part{
 	{"memory: allocating and collecting", []string{"runtime.mallocgc", "runtime.gcBgMarkWorker", "runtime.bgsweep", "runtime.growslice", "runtime.gcAssist", "runtime.bgscavenge"}},
+	{"onions", []string{"kula/onion.", "kula/pay.Sealed.NewOnion", "kula/pay.OpenParcel", "kula/pay.(*Parcel)", "kula/ident.(*Key).Onion"}},
 	{"signatures", []string{"primitives/ed25519."}},
-	{"sealed boxes, hashes", []string{"nacl/secretbox", "primitives/x25519", "crypto/sha256.", "fips140/sha256."}},
+	{"sealed boxes, hashes", []string{"nacl/secretbox", "primitives/x25519", "crypto/ecdh.", "crypto/sha256.", "fips140/sha256."}},
 	{"log of batches, waits for the disk", []string{"store.(*batchLog)"}},
 	{"SQLite: folding, lookups", []string{"modernc.org/sqlite", "zombiezen.com/go/sqlite"}},
 	{"store, the rest", []string{"kula/internal/store."}},
 	{"encrypted connections", []string{"go-libp2p", "go-yamux", "kula/internal/p2p."}},
 	{"CBOR", []string{"kula/wire/cbor."}},
-	{"the protocol: node and its rules", []string{"kula/node.(*Node).Step"}},
+	{"the protocol: node and its rules", []string{"kula/node.(*Node).Step", "kula/node.(*Node).Take"}},
 	{"local API: HTTP, JSON", []string{"net/http.", "kula/internal/api."}},
 	{"the loop", []string{"kula/internal/run."}},
 }
