@@ -21,7 +21,7 @@ func threeWays(seed uint64) (w *World, a, z *Member, m [3]*Member) {
 	return w, a, z, m
 }
 
-func TestPartsSum(t *testing.T) {
+func TestScenarioPartsSum(t *testing.T) {
 	for _, invoice := range []bool{true, false} {
 		w, a, z, _ := threeWays(1)
 		c := &node.Pay{To: z.key, Value: fst(100)}
@@ -38,7 +38,7 @@ func TestPartsSum(t *testing.T) {
 }
 
 // A part that comes back on a stale figure is tried elsewhere, as far as the fees of all parts together allow.
-func TestPartReplaced(t *testing.T) {
+func TestScenarioPartsReplaced(t *testing.T) {
 	for _, most := range []money.Amount{4, 5} {
 		w, a, z, m := threeWays(2)
 		w.index.lossy.forget = 1
@@ -59,7 +59,7 @@ func TestPartReplaced(t *testing.T) {
 }
 
 // A user who changes their mind gets all parts back; so does one who allows one part only.
-func TestPartsCancelled(t *testing.T) {
+func TestScenarioPartsCancelled(t *testing.T) {
 	w, a, z, _ := threeWays(3)
 	i := w.Invoice(z, fst(150), true)
 	id, v := w.Pay(a, &node.Pay{Invoice: i.URI})
@@ -78,7 +78,7 @@ func TestPartsCancelled(t *testing.T) {
 
 // A payee opens a push in the Step in which a friend's hello comes, to whom it then says again what it knows: the payer gets its
 // receipt also with that (spec P-41).
-func TestPartsReceiptAfterHello(t *testing.T) {
+func TestScenarioPartsReceiptAfterHello(t *testing.T) {
 	w, a, z, m := threeWays(4)
 	id, _ := w.Pay(a, &node.Pay{To: z.key, Value: fst(100)})
 	w.until("it is released", func() bool {
