@@ -94,6 +94,7 @@ func TestScenarioPartsReceiptAfterHello(t *testing.T) {
 	w.net.connect(over, z)
 	z.gathers(over, wire.KindHello, true)
 	z.inbox = append(order, z.inbox...)
+	w.Cut(a, first, 2000) // so the payer hears it from the other
 	z.step()
 	w.until("it is paid", func() bool { return a.Outcome(id).State == node.Paid })
 	w.assert(a.Outcome(id).Receipt != "", "no receipt")
