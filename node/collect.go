@@ -295,7 +295,7 @@ func (n *Node) collected(c *collection, f *friend, l *credit.TheirLock, fulfille
 	}
 	inv.from = nil
 	switch {
-	case fulfilled && c.revealed: // what was revealed is never cancelled, so all parts were fulfilled
+	case fulfilled && (c.revealed || n.doubted(&inv.Invoice)): // what was revealed is never cancelled, so all parts were fulfilled; an old copy has forgotten it
 		inv.state, inv.payer, inv.paidAt = pay.InvoicePaid, c.payer, n.now
 	case inv.state == pay.InvoiceHeld:
 		inv.state = pay.InvoiceOpen

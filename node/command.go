@@ -431,7 +431,7 @@ func (n *Node) releaseHold(id wire.PaymentID) (any, *Error) {
 func (n *Node) cancelPayment(id wire.PaymentID) (any, *Error) {
 	p := n.payments[id]
 	switch {
-	case p == nil:
+	case p == nil || p.stage == stagePaid:
 		return nil, refusal(wire.NotFound, "you have no open payment %s", id)
 	case p.stage == stageReleased && p.whole():
 		return nil, refusal(wire.Conflict, "payment %s is released to %s; only they can give it back now", id, n.nameOf(p.payee))

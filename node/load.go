@@ -234,7 +234,7 @@ func (n *Node) loadIn(r Record) error {
 			return err
 		}
 	}
-	if at := n.parts[in.part]; at.friend == nil {
+	if at := n.parts[in.part]; at.friend == nil || at.friend.ch.Cancelled(at.number) && !f.ch.Cancelled(s.Lock.Number) { // a duplicate was given back
 		n.parts[in.part] = place{f, s.Lock.Number}
 	}
 	if s.Mine {
@@ -304,6 +304,7 @@ func (n *Node) afterLoad() error {
 	n.started = true
 	for _, p := range n.payments {
 		p.catching = p.stage == stageRoute // looked for a way when the node stopped: looks again
+		p.loaded = p.catching
 	}
 	n.fx, n.wakes = Effects{}, nil
 	clear(n.dirty)

@@ -88,16 +88,26 @@ func (n *Node) try(p *payment, then func(*payment)) {
 			then(p)
 			return
 		}
-		if no == nil {
-			no = n.affordable(p, routes)
+		if no == nil && p.tries > 0 && n.now >= p.giveUp {
+			no = orElse(p.reason, &wire.Reason{Code: wire.GaveUp, At: n.me, Next: p.payee, Currency: p.value.Currency})
 		}
 		if no == nil {
 			p.tries++
+			if p.exceeded(routes) {
+				if p.tries < maxTries {
+					n.try(p, then)
+					return
+				}
+				no = &wire.Reason{Code: wire.GaveUp, At: n.me, Next: p.payee, Currency: p.value.Currency}
+			}
+		}
+		if no == nil {
+			no = n.affordable(p, routes)
 		}
 		stale := false
 		for i := 0; no == nil && i < len(routes); i++ {
 			no = n.lock(p, routes[i])
-			stale = no != nil && no.Code == wire.LimitReached && len(p.fixed) == 0 // my own channels have changed while an index was asked
+			stale = no != nil && n.changedMeanwhile(no) && len(p.fixed) == 0
 		}
 		p.catching = no != nil && no.Code == wire.CatchingUp && no.At == n.me && n.now < p.giveUp
 		switch {
@@ -119,6 +129,24 @@ func (n *Node) try(p *payment, then func(*payment)) {
 		}
 		then(p)
 	})
+}
+
+// changedMeanwhile says whether a lock failed because my own channels have changed while an index was asked.
+func (n *Node) changedMeanwhile(no *wire.Reason) bool {
+	switch no.Code {
+	case wire.LimitReached, wire.FriendOffline, wire.ChannelClosed, wire.ChannelFrozen, wire.UnknownNextHop:
+		return no.At == n.me
+	}
+	return false
+}
+
+// exceeded says whether routes and what stands are more than the amount: a restore found parts while an index was asked.
+func (p *payment) exceeded(routes []quoted) bool {
+	amount, _ := p.standing()
+	for _, r := range routes {
+		amount += r.Amounts[len(r.Amounts)-1]
+	}
+	return amount > p.value.Amount
 }
 
 // affordable says whether the fees of routes, with those of the parts that stand, are above what the user would pay.
@@ -172,10 +200,16 @@ func (n *Node) sendOrder(p *payment, t *part) {
 	}
 }
 
+// tooEarly: a payment that looked for a way when this node stopped waits until every friend has said hello, 30 s at most: one of them may
+// know that this is an old copy, and the payment paid since.
+func (n *Node) tooEarly(p *payment) bool {
+	return p.loaded && slices.ContainsFunc(n.order, func(f *friend) bool { return f.missing || f.claimed })
+}
+
 // tryCatching tries the payments again that waited for a friend to catch up.
 func (n *Node) tryCatching() {
 	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
-		if p := n.payments[id]; p.catching {
+		if p := n.payments[id]; p.catching && !n.tooEarly(p) {
 			p.catching = false
 			n.try(p, func(*payment) {})
 		}

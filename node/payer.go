@@ -46,6 +46,7 @@ type payment struct {
 	overrides []route.Override
 	tries     int
 	catching  bool // waits for a friend to catch up
+	loaded    bool // looked for a way when this node started
 }
 
 // stage is how far a payment has come.
@@ -247,19 +248,24 @@ func (n *Node) paid(p *payment, l *credit.OwnLock, m *wire.Reveal) {
 	first := p.stage != stagePaid
 	if first {
 		p.preimage, p.paidAt = m.Preimages, n.now
-		n.fulfilAll(p)
 	}
 	news := p.form == wire.FormPush && p.received.None() && n.keepReceipt(p, l, m.Note)
 	if first || news {
+		n.fulfilAll(p)
 		n.finish(p, stagePaid)
 	}
 }
 
-// fulfilAll pays every part of a payment that was opened: the payee opens all or none.
+// fulfilAll pays every part of a payment that was opened: the payee opens all or none, and one that forgets it in a crash gets it
+// nevertheless (spec P-53). Of a push only once its receipt is here, which any part may bring; and none that a friend may have given
+// back, which an old copy does not know before it has heard the friend.
 func (n *Node) fulfilAll(p *payment) {
+	if p.form == wire.FormPush && p.received.None() {
+		return
+	}
 	for _, t := range p.parts {
 		f := t.at.friend
-		if f == nil {
+		if f == nil || f.lost != whole || f.missing {
 			continue
 		}
 		if out := f.out[t.at.number]; out != nil && f.ch.Fulfil(t.at.number) {

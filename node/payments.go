@@ -132,7 +132,9 @@ func loadPayment(value []byte) (*payment, error) {
 
 // donePayment moves an ended payment to where it is only looked up.
 func (n *Node) donePayment(p *payment) {
-	delete(n.payments, p.id)
+	if p.stage != stagePaid || !n.restoring() { // a friend that is still to be heard may show one of its parts
+		delete(n.payments, p.id)
+	}
 	n.markPayment(p)
 	s := savedPaymentOf(p)
 	s.Name = n.bookName(p.payee)
@@ -186,7 +188,9 @@ func DecodePayment(record []byte) (*PaymentView, error) {
 func (n *Node) Payments() []PaymentView {
 	list := []PaymentView{}
 	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(b[:], a[:]) }) {
-		list = append(list, *n.paymentView(n.payments[id]))
+		if p := n.payments[id]; p.stage != stagePaid { // that one is kept for a restore, and stands with the ended ones
+			list = append(list, *n.paymentView(p))
+		}
 	}
 	return list
 }
@@ -194,9 +198,11 @@ func (n *Node) Payments() []PaymentView {
 // Live counts the payments under way, those held apart, and the invoices that Invoices lists.
 func (n *Node) Live() (waiting, held, invoices int) {
 	for _, p := range n.payments {
-		if p.form == wire.FormHold && p.stage == stageArrived {
+		switch {
+		case p.stage == stagePaid:
+		case p.form == wire.FormHold && p.stage == stageArrived:
 			held++
-		} else {
+		default:
 			waiting++
 		}
 	}
@@ -314,7 +320,7 @@ func (n *Node) timers() {
 	}
 	n.endRequests()
 	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
-		if p := n.payments[id]; p.catching && n.now >= p.giveUp {
+		if p := n.payments[id]; p.catching && n.now >= p.giveUp && !n.tooEarly(p) {
 			p.catching = false
 			n.giveUpRest(p, &wire.Reason{Code: wire.CatchingUp, At: n.me, Next: p.payee, Currency: p.value.Currency})
 		}

@@ -173,6 +173,9 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) ([]quoted, *wire
 		}
 		return nil, &wire.Reason{Code: no.Code, At: n.me, Next: p.payee, Currency: p.value.Currency, Need: no.Fee, Text: clip(no.Text, wire.MaxText)}
 	}
+	if len(p.fixed) > 0 && (len(answer.Routes) != 1 || !slices.Equal(answer.Routes[0].Hops, p.fixed)) {
+		return nil, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency, Text: "the index answered with another way than the one asked for"}
+	}
 	if len(p.fixed) == 0 {
 		if err := q.Request.CheckRoutes(answer.Routes); err != nil {
 			return nil, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency, Text: clip("the index gave routes that do not add up: "+err.Error(), wire.MaxText)}

@@ -33,6 +33,7 @@ func (n *Node) oldCopy(f *friend) {
 func (n *Node) unclaimed(f *friend) {
 	f.claimed = false
 	n.unstick()
+	n.tryCatching()
 }
 
 // givenUp: friends who have not come since the start are not waited for any longer.
@@ -42,6 +43,7 @@ func (n *Node) givenUp() {
 		f.missing = false
 	}
 	n.unstick()
+	n.tryCatching()
 }
 
 func (n *Node) unstick() {
@@ -86,11 +88,22 @@ func (n *Node) beginDoubt() {
 // doubted says whether an invoice of mine that is not here may have been paid without this node's knowing.
 func (n *Node) doubted(i *wire.Invoice) bool { return i.Created <= n.self.Doubt }
 
+// tryNoMore: a payment that an old copy looks for a way for may have been paid since. Nobody here knows: its user asks the payee.
+func (n *Node) tryNoMore() {
+	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
+		if p := n.payments[id]; p.stage == stageRoute {
+			p.catching = false
+			n.stage(p, stageLocked)
+		}
+	}
+}
+
 // beginRestore asks for every channel again. While one is under way it only adds channels that are not yet asked for.
 func (n *Node) beginRestore() {
 	if !n.self.Waiting {
 		n.self.Waiting, n.self.Restored = true, n.now
 		n.markSelf()
+		n.tryNoMore()
 		for _, f := range n.order {
 			if f.lost == whole && !f.pending {
 				f.lost = asking
@@ -344,6 +357,9 @@ func (n *Node) endRestore() {
 	}
 	if ended {
 		n.revealEarly()
+	}
+	if resumed || ended {
+		n.tryCatching()
 	}
 }
 
@@ -659,11 +675,16 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 	}
 }
 
+// restoring says whether there is a friend whose channel is not found yet.
+func (n *Node) restoring() bool {
+	return slices.ContainsFunc(n.order, func(f *friend) bool { return f.lost != whole })
+}
+
 // orphans are parts whose lock is gone after a restore: whether they were paid is not known here. A payment of which
 // nothing else stands waits until the user asks the payee and cancels it; once every friend has been heard, one of which
 // too little stands is given up, which a payee that has opened it does not follow.
 func (n *Node) orphans() {
-	heard := !slices.ContainsFunc(n.order, func(f *friend) bool { return f.lost != whole })
+	heard := !n.restoring()
 	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
 		p := n.payments[id]
 		for _, t := range slices.Clone(p.parts) {
@@ -675,6 +696,10 @@ func (n *Node) orphans() {
 				p.drop(t)
 				n.markPayment(p)
 			}
+		}
+		if heard && p.stage == stagePaid {
+			delete(n.payments, p.id)
+			n.markPayment(p)
 		}
 		if heard && stageRoute < p.stage && p.stage < stageCancel && len(p.parts) > 0 && !p.whole() {
 			n.giveUpRest(p, &wire.Reason{Code: wire.GaveUp, At: n.me, Currency: p.value.Currency, Text: "restored: not all parts of it are there"})

@@ -68,6 +68,7 @@ var passing = map[string]string{
 	"part.by":              "which index said so; a restart forgets whom it would judge",
 	"Node.learned":         "learned again from the same failure",
 	"payment.catching":     "looked at again after a start",
+	"payment.loaded":       "looked at again after a start",
 	"collection.name":      "what one part said; each part says it",
 	"collection.text":      "what one part said; each part says it",
 	"collection.payer":     "what one part said; each part says it",
