@@ -165,11 +165,11 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) ([]quoted, *wire
 		return nil, no
 	}
 	if no := answer.Refusal(); no != nil {
+		if p.reason != nil && no.Code == wire.NoRoute {
+			return nil, p.reason // every other way is closed too: the obstacle that was met says more
+		}
 		if blocked := n.bestBlocked(p); blocked != nil && no.Code == wire.NoRoute {
 			return nil, blocked
-		}
-		if p.reason != nil && no.Code == wire.NoRoute {
-			return nil, p.reason // every other way is closed too: the first obstacle says more
 		}
 		return nil, &wire.Reason{Code: no.Code, At: n.me, Next: p.payee, Currency: p.value.Currency, Need: no.Fee, Text: clip(no.Text, wire.MaxText)}
 	}
@@ -205,8 +205,10 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) ([]quoted, *wire
 // bestBlocked is what stands in the way at my own friends, where that alone explains it: the payee itself
 // if it is a friend, or the friend through whom most could pass when even all together carry too little.
 func (n *Node) bestBlocked(p *payment) *wire.Reason {
+	stands, _ := p.standing()
+	missing := p.value.Amount - stands
 	if f := n.friends[p.payee]; f != nil && p.payee != n.me && !f.removed && !f.tentative {
-		return n.blockedHop(f, p.payee, p.value.Currency, p.value.Amount)
+		return n.blockedHop(f, p.payee, p.value.Currency, missing)
 	}
 	var best *wire.Reason
 	var sum money.Amount
@@ -214,11 +216,11 @@ func (n *Node) bestBlocked(p *payment) *wire.Reason {
 		if f.removed || f.tentative {
 			continue
 		}
-		no := n.blockedHop(f, f.id, p.value.Currency, p.value.Amount)
+		no := n.blockedHop(f, f.id, p.value.Currency, missing)
 		if no != nil && no.Code == wire.LimitReached && p.mostParts() > 1 {
 			sum = min(sum+no.Left, money.MaxLimit)
 		}
-		if no == nil || sum >= p.value.Amount {
+		if no == nil || sum >= missing {
 			return nil
 		}
 		if best == nil || best.Code != wire.LimitReached && no.Code == wire.LimitReached || no.Left > best.Left {
@@ -239,7 +241,7 @@ func (n *Node) quote(id uint64, p *payment) {
 		if len(routes) > 0 {
 			q.Possible = true
 			q.carriedBy(p, routes)
-			if p.maxFee > 0 && q.Fee.Amount > p.maxFee {
+			if p.feeSaid && p.maxFee != route.NoMaxFee && q.Fee.Amount > p.maxFee {
 				q.Possible = false
 				no = &wire.Reason{Code: wire.FeeAboveMax, Need: q.Fee.Amount, Currency: p.value.Currency}
 			}

@@ -52,14 +52,7 @@ func (f *Finder) Most(r Request) ([]Route, error) {
 	}
 	least := one.Arrives()
 	r.Amount = least
-	p.fill(nil, p.arriving())
-	most := money.Amount(0)
-	for _, t := range p.parts {
-		most += t.amount
-	}
-	if most <= least {
-		return []Route{one}, nil
-	}
+	most := min(p.leaving(), p.arriving()) // the channels at the ends are the narrowest most of the time
 	if extra := largest(most-least, func(x money.Amount) bool { return able(least + x) }); extra > 0 && able(least+extra) {
 		return p.routes(), nil
 	}
