@@ -219,6 +219,9 @@ func (x *watch) onDisk(m *Member, to ident.ID, msg wire.Message) {
 		ok = has("in", peer.key+"/"+hex16(msg.Number), msg.Preimages[0][:]) || l != nil && l.fulfil
 	case *wire.Snapshot:
 		ok = msg.Mine.None() || has("channel", peer.key, msg.Mine.Sig[:])
+		if p, read := x.promiseOf(msg.Mine); !ok && read { // an old copy's, which has been shown a newer one since in this Step
+			ok = p.Mark(msg.Mine).Before(x.ledger(m.id, to).newest)
+		}
 	}
 	if !ok {
 		x.w.fail("S1", "%s sends %s a %T that is not on its disk: %s", m, peer, msg, tell(msg))
