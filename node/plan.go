@@ -65,7 +65,7 @@ func (n *Node) plan(p *payment, then func([]quoted, *wire.Reason)) {
 	q.Request.Overrides = append(q.Request.Overrides, n.learned.overrides(p.value.Currency, n.now)...)
 	p.leave(&q.Request)
 	n.askIndex(q, func(a *Answered) {
-		if a.Answer == nil || a.Answer.Code != wire.NoRoute || !veiled && len(q.Request.Overrides)+len(q.Request.Avoid) == own {
+		if p.stage != stageRoute || a.Answer == nil || a.Answer.Code != wire.NoRoute || !veiled && len(q.Request.Overrides)+len(q.Request.Avoid) == own {
 			then(n.answered(p, q, a))
 			return
 		}

@@ -266,7 +266,7 @@ func (n *Node) adopt(f *friend, ch *credit.Channel) {
 	}
 	for _, l := range ch.Mine.Locks {
 		out := &outgoing{}
-		if was := beforeOut[l.Number]; was != nil && len(was.preimages) > 0 && l.Condition.Met(was.preimages) {
+		if was := beforeOut[l.Number]; was != nil && len(was.preimages) > 0 && l.Condition.Met(was.preimages) && !slices.Contains(ch.Theirs.Cancels, l.Number) {
 			out.preimages, out.payment = was.preimages, was.payment // it was opened: it is fulfilled again
 			ch.Fulfil(l.Number)
 		}
