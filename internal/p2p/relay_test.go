@@ -155,17 +155,17 @@ func TestRelayBounds(t *testing.T) {
 	r := startRelay(t, tcp4)
 	b := start(t, "ben", Config{Relays: r.Addrs(), Strangers: 99, StrangersPerPrefix: 99})
 	addrs := b.through()
-	for i := range relayCircuits + 1 {
+	for i := range relayFromPrefix + 1 {
 		c := start(t, fmt.Sprintf("client %d", i), Config{}, "ben")
 		c.Want(b.ID(), addrs)
-		if i < relayCircuits {
+		if i < relayFromPrefix {
 			c.session("ben")
 			continue
 		}
 		c.wait("a refusal", func() bool { return r.Stats().Refused > 0 || poll(c) })
 	}
-	if s := r.Stats(); s.Circuits != relayCircuits {
-		t.Errorf("%d circuits to one client, at most %d", s.Circuits, relayCircuits)
+	if s := r.Stats(); s.Circuits != relayFromPrefix {
+		t.Errorf("%d circuits to one client from one prefix, at most %d", s.Circuits, relayFromPrefix)
 	}
 }
 

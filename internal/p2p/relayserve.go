@@ -74,9 +74,10 @@ type RelayStats struct {
 // Relay forwards encrypted connections to nodes that asked for it (libp2p's circuit relay
 // v2). It sees who talks with whom and how much, never what, and keeps nothing.
 type Relay struct {
-	host    *Host
-	service *relay.Relay
-	count   struct {
+	host     *Host
+	service  *relay.Relay
+	circuits *circuits
+	count    struct {
 		reservations, circuits atomic.Int64
 		opened, refused, bytes atomic.Uint64
 	}
@@ -87,7 +88,7 @@ type Relay struct {
 
 // NewRelay starts a relay.
 func NewRelay(cfg RelayConfig) (*Relay, error) {
-	r := &Relay{paces: map[peer.ID]*pace{}}
+	r := &Relay{circuits: newCircuits(), paces: map[peer.ID]*pace{}}
 	var err error
 	r.host, err = newHost(Config{
 		Seed: cfg.Seed, Listen: cfg.Listen,
@@ -101,7 +102,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 			f.ReadFrame() // until the other side has it
 		}
 	})
-	r.service, err = relay.New(thin{h: r.host},
+	r.service, err = relay.New(hops{thin{h: r.host}, r},
 		relay.WithResources(relay.Resources{
 			Limit:           &relay.RelayLimit{Duration: circuitTime, Data: circuitBytes},
 			ReservationTTL:  time.Hour,
