@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -47,6 +48,10 @@ const (
 
 	// maxServers bounds what one look-up for servers returns.
 	maxServers = 64
+
+	// serversEach is how many servers are taken from one node of the DHT that answers: what eight near nodes know is a
+	// choice, and what one claims is not most of it.
+	serversEach = 4
 )
 
 // mainline is a client of the Mainline DHT.
@@ -255,7 +260,8 @@ func (m *mainline) announce(ctx context.Context, k Kind, port uint16) error {
 	return m.tell(ctx, near, "announce_peer", krpc.MsgArgs{InfoHash: infoHash(k), Port: &p})
 }
 
-// servers looks for servers of a kind, ascending, at most maxServers, of different addresses.
+// servers looks for servers of a kind, ascending, at most maxServers, of different addresses: of each answer serversEach,
+// and of all these as many, both by chance.
 func (m *mainline) servers(ctx context.Context, k Kind) ([]netip.AddrPort, []nearest.Elem, error) {
 	hash := infoHash(k)
 	var mu sync.Mutex
@@ -267,11 +273,8 @@ func (m *mainline) servers(ctx context.Context, k Kind) ([]netip.AddrPort, []nea
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, v := range res.Reply.R.Values {
-			ip, ok := netip.AddrFromSlice(v.IP)
-			if ok && v.Port > 0 && v.Port < 1<<16 && len(found) < maxServers {
-				found[ip.Unmap()] = netip.AddrPortFrom(ip.Unmap(), uint16(v.Port))
-			}
+		for _, at := range someServers(res.Reply.R.Values) {
+			found[at.Addr()] = at
 		}
 		return res
 	})
@@ -279,6 +282,20 @@ func (m *mainline) servers(ctx context.Context, k Kind) ([]netip.AddrPort, []nea
 	for _, at := range found {
 		list = append(list, at)
 	}
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	list = list[:min(len(list), maxServers)]
 	slices.SortFunc(list, netip.AddrPort.Compare)
 	return list, near, err
+}
+
+// someServers are serversEach of the addresses in an answer, by chance.
+func someServers(values []krpc.NodeAddr) (list []netip.AddrPort) {
+	for _, i := range rand.Perm(len(values)) {
+		v := values[i]
+		ip, ok := netip.AddrFromSlice(v.IP)
+		if ok && v.Port > 0 && v.Port < 1<<16 && len(list) < serversEach {
+			list = append(list, netip.AddrPortFrom(ip.Unmap(), uint16(v.Port)))
+		}
+	}
+	return list
 }

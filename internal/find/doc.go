@@ -27,7 +27,7 @@
 //
 // Index servers and relays announce their port under one info-hash per kind (BEP 5):
 // SHA-1("kula/" kind "/1"). What Servers returns are claims of strangers: who listens there
-// shows when it is asked.
+// shows when it is asked. Of what one node of the DHT answers serversEach are taken.
 //
 // # What strangers can do
 //

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 )
 
@@ -231,8 +232,30 @@ func TestRelayPaces(t *testing.T) {
 		t.Errorf("%d bytes beyond the burst in %s, want about a second", clientRate, took)
 	}
 	r.forget("one")
-	if len(r.paces) != 1 {
-		t.Errorf("%d clients are remembered, want 1", len(r.paces))
+	if again := r.pace(one); again.limit.Tokens() > clientBurst/2 {
+		t.Errorf("one that comes anew may send %.0f bytes at once", again.limit.Tokens())
+	}
+}
+
+// spec N-4: a relay remembers the rate of a client that has left until its burst is full, and of not more than it has room for.
+func TestRelayForgetsPaces(t *testing.T) {
+	r := startRelay(t, tcp4)
+	come := func(name string, spent int) {
+		g := &guest{person: person{peer: peer.ID(name)}}
+		r.pace(g).limit.AllowN(time.Now(), spent)
+		r.forget(g.peer)
+	}
+	come("idle", 0)
+	if len(r.paces) != 0 {
+		t.Errorf("%d are remembered that have spent nothing", len(r.paces))
+	}
+	come("greedy", clientBurst)
+	come("modest", clientBurst/4)
+	for i := range relayPaces {
+		come(fmt.Sprint(i), clientBurst/2)
+	}
+	if len(r.paces) != relayPaces || r.paces["greedy"] == nil || r.paces["modest"] != nil {
+		t.Errorf("%d are remembered, at most %d; greedy %v, modest %v", len(r.paces), relayPaces, r.paces["greedy"] != nil, r.paces["modest"] != nil)
 	}
 }
 

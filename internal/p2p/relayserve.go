@@ -50,6 +50,10 @@ const (
 	clientRate  = 256 << 10
 	clientBurst = 16 << 20
 
+	// relayPaces is how many clients' rates a relay remembers, those that have left with them: more would have to come
+	// within the minute in which a burst refills than it has places.
+	relayPaces = 2 * relayPlaces
+
 	// relayBuffer is read at once: a frame of Noise, 64 KiB, in sixteen.
 	relayBuffer = 4 << 10
 )
@@ -182,25 +186,51 @@ func (r *Relay) BytesTransferred(n int) { r.count.bytes.Add(uint64(n)) }
 type pace struct {
 	limit *rate.Limiter
 	ctx   context.Context
+	left  bool // the client has no connection; under Relay.mu
 }
 
-// pace returns the client's; it lives as long as a connection of the client.
+// spent is what the client's burst lacks, in bytes.
+func (p *pace) spent() float64 { return clientBurst - p.limit.Tokens() }
+
+// pace returns the client's. It is kept until its burst is full again, so that nobody gets a new one by coming anew.
 func (r *Relay) pace(g *guest) *pace {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.paces[g.peer]
 	if p == nil {
-		p = &pace{rate.NewLimiter(clientRate, clientBurst), r.host.ctx}
+		p = &pace{limit: rate.NewLimiter(clientRate, clientBurst), ctx: r.host.ctx}
 		r.paces[g.peer] = p
 	}
+	p.left = false
 	return p
 }
 
-// forget drops the pace of a client that has left.
+// forget drops what need not be remembered of clients now that p has left: bursts that are full and, beyond relayPaces,
+// the one that lacks the least.
 func (r *Relay) forget(p peer.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.paces, p)
+	if own := r.paces[p]; own != nil {
+		if own.left = true; own.spent() <= 0 {
+			delete(r.paces, p)
+		}
+	}
+	if len(r.paces) <= relayPaces {
+		return
+	}
+	var least peer.ID
+	for q, o := range r.paces {
+		switch {
+		case !o.left:
+		case o.spent() <= 0:
+			delete(r.paces, q)
+		case least == "" || o.spent() < r.paces[least].spent():
+			least = q
+		}
+	}
+	if least != "" && len(r.paces) > relayPaces {
+		delete(r.paces, least)
+	}
 }
 
 // wait waits until n bytes, at most relayBuffer, were within the limit.
