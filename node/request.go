@@ -163,6 +163,15 @@ func (n *Node) dropRequest(r *request, revoke bool) {
 	n.fx.Tell = append(n.fx.Tell, Notice{Friends: true})
 }
 
+// settleRequests forgets what was asked by and of somebody who is a friend now.
+func (n *Node) settleRequests(id ident.ID) {
+	for _, mine := range []bool{false, true} {
+		if r := n.requestOf(id, mine); r != nil {
+			n.dropRequest(r, mine)
+		}
+	}
+}
+
 // endRequests forgets those that have expired and brings those again whose time has come.
 func (n *Node) endRequests() {
 	for _, r := range n.allRequests() {

@@ -74,6 +74,39 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// N-21: two who ask each other are friends when one of them accepts, or both do; nothing is left of what they asked.
+func TestRequestsOfBoth(t *testing.T) {
+	for _, both := range []bool{false, true} {
+		w, list := newWorld(t, "Ana", "Ben")
+		ana, ben := list[0], list[1]
+		w.asks(ana, ben.ID())
+		w.asks(ben, ana.ID())
+		w.meet(ana, ben)
+		if len(ana.Requests()) != 2 || len(ben.Requests()) != 2 {
+			t.Fatalf("ana sees %+v, ben %+v", ana.Requests(), ben.Requests())
+		}
+		w.now += askAgain
+		w.step(ana, Tick{})
+		w.step(ben, Tick{})
+		for _, n := range list[:1+map[bool]int{true: 1}[both]] {
+			for _, r := range n.Requests() {
+				if !r.Mine {
+					w.must(n, &Accept{Link: r.URI})
+				}
+			}
+		}
+		w.connect(ben, ana)
+		for _, n := range list {
+			if f := n.Friends(); len(f) != 1 || f[0].Problem != "" || f[0].State != Opened || !f[0].Online {
+				t.Errorf("both accept %v: %s has the friends %+v", both, n.Name(), f)
+			}
+			if len(n.Requests()) != 0 || len(n.invitations) > 1 {
+				t.Errorf("both accept %v: %s has the requests %+v and %d invitations", both, n.Name(), n.Requests(), len(n.invitations))
+			}
+		}
+	}
+}
+
 // The invitation of a request is of use to its key alone.
 func TestRequestIsForOne(t *testing.T) {
 	w, list := newWorld(t, "Ana", "Ben", "Cleo")

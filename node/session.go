@@ -81,7 +81,9 @@ func (n *Node) received(e Received) {
 	}
 	if !f.session.heard {
 		if b, ok := e.Message.(*wire.Befriend); ok { // it does not know any more that I am its friend
-			n.requested(e, b)
+			if !f.pending { // else it has asked me too, and my hello brings it the token of that
+				n.requested(e, b)
+			}
 			return
 		}
 		if r, ok := e.Message.(*wire.Refused); ok && f.pending {
@@ -246,6 +248,9 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 	n.learn(f, h)
 	if v := n.invitations[token16(h.Token)]; v != nil && len(v.UsedBy) == 0 && n.now/1000 < v.Expires && n.meantFor(v.Token, f.id) {
 		n.grant(f, v) // friends already, or once: the invitation renews it
+	}
+	if !f.tentative && !f.removed {
+		n.settleRequests(f.id)
 	}
 	if !h.Terms.None() {
 		n.newTerms(f, h.Terms)
