@@ -665,6 +665,9 @@ type ServerState struct {
 	Key  string          `json:"key"`
 	Kind ServerStateKind `json:"kind"`
 
+	// Problem Why it does not serve this node now, as the last attempt says; absent if it does, or has not been asked yet.
+	Problem *string `json:"problem,omitempty"`
+
 	// Trust The user's word: a trusted server is used at each start and asked before others, a blocked one never, whoever names it.
 	Trust ServerStateTrust `json:"trust"`
 

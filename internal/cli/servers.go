@@ -65,6 +65,9 @@ func serverLine(s api.ServerState) string {
 	if s.Wrong > 0 {
 		words = append(words, fmt.Sprintf("was wrong %d times lately", s.Wrong))
 	}
+	if s.Problem != "" {
+		words = append(words, "at last: "+s.Problem)
+	}
 	return fmt.Sprintf("%s  %s\n", s.Key, strings.Join(words, ", "))
 }
 

@@ -129,9 +129,10 @@ func (c *Client) Use(list []Choice) {
 type Standing struct {
 	Key       ident.ID
 	Connected bool
-	Waiting   int  // announcements that it has not confirmed yet
-	Complete  bool // it has confirmed everything that was published
-	Wrong     int  // answers that turned out wrong lately
+	Waiting   int   // announcements that it has not confirmed yet
+	Complete  bool  // it has confirmed everything that was published
+	Wrong     int   // answers that turned out wrong lately
+	Err       error // why the last attempt or connection ended; nil while it is connected and before the first
 }
 
 // Standings tells how far the client is with each server, in the order of Use,
@@ -142,7 +143,7 @@ func (c *Client) Standings() ([]Standing, <-chan struct{}) {
 	now := time.Now()
 	var list []Standing
 	for _, s := range c.servers {
-		list = append(list, Standing{s.link.Key, s.line != nil, len(s.queue) + s.sent, s.complete(), s.wrong.count(now)})
+		list = append(list, Standing{s.link.Key, s.line != nil, len(s.queue) + s.sent, s.complete(), s.wrong.count(now), s.away})
 	}
 	return list, c.changed
 }
@@ -319,8 +320,9 @@ type server struct {
 
 	line  *line // nil: not connected
 	queue []wire.Batched
-	sent  int  // under way to it
-	fed   bool // all announcements were queued since it was reached
+	sent  int   // under way to it
+	fed   bool  // all announcements were queued since it was reached
+	away  error // why it is not connected; nil if it is, or was not tried yet
 }
 
 func (s *server) complete() bool { return s.line != nil && s.fed && len(s.queue)+s.sent == 0 }
@@ -344,6 +346,7 @@ func (s *server) keep() {
 		if time.Since(began) > longestPause {
 			rest = pause
 		}
+		s.leftFor(err)
 		s.client.log.Info("index server away", "server", s.link.Key.Short(), "retry", rest, "reason", err)
 		t := time.NewTimer(rest)
 		select {
@@ -383,7 +386,15 @@ func (s *server) visit() error {
 func (s *server) attach(l *line) {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
-	s.line, s.queue, s.sent, s.fed = l, nil, 0, false
+	s.line, s.queue, s.sent, s.fed, s.away = l, nil, 0, false, nil
+	s.client.change()
+}
+
+// leftFor notes why the server is not connected.
+func (s *server) leftFor(err error) {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	s.away = err
 	s.client.change()
 }
 

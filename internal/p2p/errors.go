@@ -25,6 +25,7 @@ var (
 	ErrUnknown   = errors.New("no such session")
 	ErrStale     = errors.New("an older session choice came late")
 	ErrGone      = errors.New("the other side closed the stream")
+	ErrNotAsked  = errors.New("not asked yet")
 	ErrRefused   = errors.New("no room for another connection")
 )
 

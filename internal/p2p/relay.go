@@ -11,9 +11,11 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+	mss "github.com/multiformats/go-multistream"
 
 	"kula/ident"
 )
@@ -62,7 +64,7 @@ type relaying struct {
 // Relay status of a host, for people.
 type RelayStatus struct {
 	Relay ident.ID
-	Err   error // why there is no reservation; nil: this host can be reached through it
+	Err   error // why there is no reservation, ErrNotAsked at first; nil: this host can be reached through it
 }
 
 // reach starts what makes this host reachable beyond its listen addresses.
@@ -109,7 +111,7 @@ func (h *Host) UseRelays(addrs []string) error {
 			continue
 		}
 		ctx, cancel := context.WithCancel(h.ctx)
-		r := &relaying{addrs: list, cancel: cancel, err: errors.New("not asked yet")}
+		r := &relaying{addrs: list, cancel: cancel, err: ErrNotAsked}
 		h.relays[p] = r
 		h.wg.Go(func() {
 			defer cancel()
@@ -255,6 +257,10 @@ func relayError(err error) error {
 	var re circuit.ReservationError
 	if errors.As(err, &re) && re.Unwrap() == nil {
 		return fmt.Errorf("it refuses: %s", re.Status)
+	}
+	var no mss.ErrNotSupported[protocol.ID]
+	if errors.As(err, &no) {
+		return fmt.Errorf("it is no relay: %w", err)
 	}
 	return err
 }

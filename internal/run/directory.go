@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,6 +91,9 @@ func (d *directory) load(l *Loop) error {
 		s, err := parseRelay(addr)
 		if err != nil {
 			return err
+		}
+		if s.ID == l.id {
+			return fmt.Errorf("relay %s: this is the node's own key; a node is not reached through itself", addr)
 		}
 		d.given[RelayRole] = join(d.given[RelayRole], s)
 	}
@@ -274,6 +278,9 @@ func (d *directory) check(e *Listed) error {
 	if !ok {
 		return no("servers are of the kind index or relay, not %q", e.Role)
 	}
+	if e.Trust == Trusted && e.Key == d.loop.id {
+		return no("this is the node's own key; it is no server of its own")
+	}
 	switch e.Trust {
 	case "", Blocked:
 		e.Addrs = nil
@@ -326,19 +333,26 @@ type ServerView struct {
 	Addrs     []string // where it is, as far as is known
 	Connected bool     // index: there is a connection; relay: this node is reached through it
 	Wrong     int      // index: answers that turned out wrong lately
+	Problem   string   // why it does not serve now, as the last attempt says; "" if it does, was not asked yet, or is blocked
 }
 
 // Servers are all servers of a role, in the order in which they are asked; then those that are blocked.
 func (l *Loop) Servers(role Role) (list []ServerView) {
-	connected, wrong := map[ident.ID]bool{}, map[ident.ID]int{}
+	connected, wrong, problems := map[ident.ID]bool{}, map[ident.ID]int{}, map[ident.ID]string{}
 	if role == RelayRole {
 		for _, r := range l.host.Relays() {
 			connected[r.Relay] = r.Err == nil
+			if r.Err != nil && !errors.Is(r.Err, p2p.ErrNotAsked) {
+				problems[r.Relay] = briefly(r.Err)
+			}
 		}
 	} else {
 		standings, _ := l.index.Standings()
 		for _, s := range standings {
 			connected[s.Key], wrong[s.Key] = s.Connected, s.Wrong
+			if s.Err != nil {
+				problems[s.Key] = briefly(s.Err)
+			}
 		}
 	}
 	d := &l.servers
@@ -348,7 +362,7 @@ func (l *Loop) Servers(role Role) (list []ServerView) {
 		return slices.ContainsFunc(list, func(s Server) bool { return s.ID == id })
 	}
 	for _, s := range d.all(role) {
-		v := ServerView{Role: role, Key: s.ID, Trust: d.listed[role][s.ID].Trust, From: "listed", Addrs: s.Addrs, Connected: connected[s.ID], Wrong: wrong[s.ID]}
+		v := ServerView{Role: role, Key: s.ID, Trust: d.listed[role][s.ID].Trust, From: "listed", Addrs: s.Addrs, Connected: connected[s.ID], Wrong: wrong[s.ID], Problem: problems[s.ID]}
 		switch {
 		case has(d.given[role], s.ID):
 			v.From = "given"
@@ -368,6 +382,15 @@ func (l *Loop) Servers(role Role) (list []ServerView) {
 	}
 	slices.SortStableFunc(list, func(a, b ServerView) int { return rank(a) - rank(b) })
 	return list
+}
+
+// maxProblem bounds what is shown of an error: one for each address of a server may be in it.
+const maxProblem = 500
+
+// briefly is an error on one line.
+func briefly(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	return strings.ToValidUTF8(text[:min(len(text), maxProblem)], "")
 }
 
 // seekServers looks for servers of a role while fewer than serversFound of those that were found serve this node, until the
