@@ -49,7 +49,7 @@ var layers = map[string]struct {
 	"bench":             {imports: []string{"golang.org/x/sys/", "kula/ident", "kula/internal/index", "kula/internal/p2p", "kula/money", "kula/route", "kula/wire"}},
 
 	"internal/p2p/p2ptest": {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/"}},
-	"internal/p2p":         {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/", "github.com/quic-go/", "golang.org/x/"}},
+	"internal/p2p":         {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/", "github.com/quic-go/", "golang.org/x/", "google.golang.org/protobuf/"}},
 }
 
 // impure is what a rule must never see: time, entropy and the world come in by argument.
