@@ -31,7 +31,8 @@
 // that of its announcements which has the highest number, whichever friend it is about;
 // among equal numbers the larger key.
 //
-// R6. A graph keeps at most 1,000 friends per node and a total chosen by its owner.
+// R6. A graph keeps at most 1,000 friends per node, a total chosen by its owner, and 1,048,576 currencies at a
+// time; an announcement that would be beyond that is refused.
 //
 // # Edges
 //

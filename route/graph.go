@@ -77,7 +77,11 @@ func (g *Graph) Apply(a Announcement, now int64) (changed bool, err error) {
 		until = max(until, b.until(i))
 	} else if err := g.room(a.Node); err != nil {
 		return false, err
-	} else {
+	}
+	if err := g.currencies.room(a.Entries); err != nil {
+		return false, err
+	}
+	if i == j {
 		node, friend = g.admit(a.Node, a.Friend)
 		i, j = g.blocks[node].of(friend)
 	}

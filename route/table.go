@@ -5,9 +5,14 @@ import (
 
 	"kula/ident"
 	"kula/money"
+	"kula/wire"
 )
 
-// table gives currencies small numbers for as long as somebody holds them.
+// maxCurrencies is how many currencies a graph knows at a time: a sixteenth of the numbers that a record has room for,
+// in some 100 MiB. Strangers may name any.
+const maxCurrencies = 1 << 20
+
+// table gives currencies small numbers for as long as somebody holds them. Who holds new ones asks room before.
 type table struct {
 	index map[money.Currency]int32
 	items []money.Currency
@@ -20,6 +25,20 @@ func newTable() table { return table{index: map[money.Currency]int32{}} }
 func (t *table) find(k money.Currency) (int32, bool) {
 	i, ok := t.index[k]
 	return i, ok
+}
+
+// room says whether all currencies of an announcement can have numbers.
+func (t *table) room(list []Entry) error {
+	known, fresh := len(t.items)-len(t.free), 0
+	for _, e := range list {
+		if _, ok := t.index[e.Currency]; !ok {
+			fresh++
+		}
+	}
+	if fresh > 0 && known+fresh > maxCurrencies {
+		return refuse(wire.NotAllowed, "this index knows %d currencies and %d of these are new to it, at most %d in all; use another one", known, fresh, maxCurrencies)
+	}
+	return nil
 }
 
 // hold gives k's number, a new one if it has none, and counts the holder.
