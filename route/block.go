@@ -77,6 +77,25 @@ func (b block) of(friend int32) (i, j int) {
 	return i, j
 }
 
+// group is where the records about the friend of record i end.
+func (b block) group(i int) (j int) {
+	for j = i; j < b.len() && b.friend(j) == b.friend(i); j++ {
+	}
+	return j
+}
+
+// remains is how many of the records from i to before j, one announcement, stay at now: one of what expired and
+// whose number must be remembered.
+func (b block) remains(i, j int, now int64) int {
+	switch {
+	case b.expires(i) > now:
+		return j - i
+	case b.until(i) > now:
+		return 1
+	}
+	return 0
+}
+
 // find gives the record about a friend in a currency, -1 if there is none.
 func (b block) find(friend, currency int32) int {
 	i, j := b.of(friend)

@@ -13,7 +13,8 @@ const (
 	// with is a few hundred, a shop's node a thousand.
 	MaxFriends = 1000
 	// DefaultMax is how many announcements a graph keeps unless told otherwise: 1M
-	// nodes with ten friends each, at 60 bytes an edge 600 MiB.
+	// nodes with ten friends each, at 60 bytes an edge 600 MiB. Each record takes 44 bytes: if strangers
+	// fill it with announcements of 32 currencies it takes 14 GiB, so who has less sets a lower bound.
 	DefaultMax = 10 << 20
 	// maxExpires is the latest expiry that the four bytes kept of it can hold, in the year 2106.
 	maxExpires = 1<<32 - 1
@@ -332,49 +333,88 @@ func (g *Graph) onionKey(node int32) []byte {
 func (g *Graph) Expire(now int64) int {
 	ended := 0
 	for n := range g.blocks {
-		ended += g.ExpireSome(n, n+1, now)
+		ended += g.expireNode(int32(n), now)
 	}
 	return ended
 }
 
-// ExpireSome is Expire for the nodes from number first to before end, so that a large
-// graph need not be looked through at once; Nodes says how far numbers go.
-func (g *Graph) ExpireSome(first, end int, now int64) int {
-	ended := 0
-	for n := first; n < min(end, len(g.blocks)); n++ {
-		for i := 0; i < g.blocks[n].len(); {
-			b := g.blocks[n]
-			if b.expires(i) > now {
-				i++
-				continue
+// ExpireSome is Expire from the node with a number on, until so many records (one per friend and currency) were
+// looked at and the node that they belong to is done: a large graph need not be looked through at once. next is the
+// number to go on with, Nodes when all are done.
+func (g *Graph) ExpireSome(first, records int, now int64) (ended, next int) {
+	for next = first; next < len(g.blocks) && records > 0; next++ {
+		records -= 1 + g.blocks[next].len()
+		ended += g.expireNode(int32(next), now)
+	}
+	return ended, next
+}
+
+// expireNode drops what expired of one node: its block is written anew once, however much that is.
+func (g *Graph) expireNode(n int32, now int64) (ended int) {
+	b := g.blocks[n]
+	keep, gone := 0, false // records that stay
+	for i, j := 0, 0; i < b.len(); i = j {
+		j = b.group(i)
+		keep += b.remains(i, j, now)
+		gone = gone || b.expires(i) <= now && (b.currency(i) != noCurrency || b.until(i) <= now)
+	}
+	if !gone {
+		return 0
+	}
+	after := newBlock(keep)
+	var forgotten []int32
+	at := 0
+	for i, j := 0, 0; i < b.len(); i = j {
+		j = b.group(i)
+		kept := b.remains(i, j, now)
+		if b.expires(i) > now {
+			for k := i; k < j; k++ {
+				copy(after.link(at+k-i), b.link(k))
+				copy(after.mark(at+k-i), b.mark(k))
 			}
-			friend, until := b.friend(i), b.until(i)
-			_, j := b.of(friend)
-			if b.currency(i) != noCurrency {
-				ended++
-				g.write(int32(n), friend, i, j, &Announcement{Number: b.number(i), Expires: b.expires(i)}, until)
-				j = i + 1
-			}
-			if until > now {
-				i = j
-				continue
-			}
-			g.forget(int32(n), friend, i, j)
+			at += kept
+			continue
 		}
+		friend := b.friend(i)
+		if b.currency(i) != noCurrency {
+			ended++
+			g.part(b, i, j, n)
+		}
+		if kept > 0 {
+			after.setIn(at, friend, noCurrency, 0, 0, 0)
+			after.setMark(at, b.number(i), b.expires(i), b.until(i), 0)
+		} else {
+			forgotten = append(forgotten, friend)
+		}
+		at += kept
+	}
+	if keep == 0 {
+		after = nil
+	}
+	g.blocks[n] = after
+	for _, friend := range forgotten {
+		g.release(n, friend)
 	}
 	return ended
+}
+
+// part ends the edges of the records from i to before j of node n about a friend, at both.
+func (g *Graph) part(b block, i, j int, n int32) {
+	theirs := g.blocks[b.friend(i)]
+	for k := i; k < j; k++ {
+		if b.mutual(k) {
+			theirs.setOut(theirs.find(n, b.currency(k)), nil)
+			g.edges--
+		}
+		g.clear(b, k)
+	}
 }
 
 // Nodes is one more than the highest number that a node has had.
 func (g *Graph) Nodes() int { return len(g.blocks) }
 
-// forget takes out the records from i to before j of a node about a friend.
-func (g *Graph) forget(node, friend int32, i, j int) {
-	b := g.blocks[node].splice(i, j, 0)
-	if b.len() == 0 {
-		b = nil
-	}
-	g.blocks[node] = b
+// release ends what one announcement, of node about friend, held.
+func (g *Graph) release(node, friend int32) {
 	g.count--
 	for _, x := range []int32{friend, node} {
 		if g.nodes.drop(x) && g.keys[x] > 0 {

@@ -203,9 +203,12 @@ func (m *Mirror) keep(ctx context.Context) {
 	for {
 		select {
 		case now := <-t.C:
-			m.lock.Lock()
-			m.graph.Expire(now.Unix())
-			m.lock.Unlock()
+			for first, more := 0, true; more; {
+				m.lock.Lock()
+				_, first = m.graph.ExpireSome(first, expireAtOnce, now.Unix())
+				more = first < m.graph.Nodes()
+				m.lock.Unlock()
+			}
 		case <-ctx.Done():
 			return
 		}
