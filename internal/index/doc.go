@@ -40,14 +40,15 @@
 // its streams together and across reconnects, beyond a burst. Whoever exceeds them is
 // not refused but read more slowly: an honest node that has much to say loses nothing,
 // and a hostile one costs no more than the rate. Every announcement counts, good or
-// bad, and every message counts as a question.
+// bad, a good one once for each of its currencies, and every message counts as a question.
 //
 // I7. An identity has at most 2 streams; a third ends the oldest. A stream on which
 // nothing whole arrives for Rates.Idle ends. Answers to one stream are bounded; whoever
 // does not read them is not read either.
 //
 // I8. At most one search per processor runs at a time, and one verification per two processors: however
-// many publish, those who ask have half of the machine. One message per stream is worked on: streams take
+// many publish, those who ask have half of the machine. The graph is held, while no search runs, for one step of
+// what is applied or expires: so many entries, whatever strangers announced. One message per stream is worked on: streams take
 // turns, whatever each of them has sent ahead.
 //
 // # State

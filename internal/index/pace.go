@@ -8,11 +8,13 @@ import (
 
 const (
 	// announcementRate: a node says at most one thing a second about a friend, and
-	// has at most route.MaxFriends. At 40 µs a signature that is 4 % of a processor.
+	// has at most route.MaxFriends. At 40 µs a signature that is 4 % of a processor. Each currency
+	// counts as one: what changes in the graph is by them.
 	announcementRate = route.MaxFriends
 
-	// announcementBurst lets a node publish everything four times in a row: its
-	// connection broke and came back at each attempt.
+	// announcementBurst lets a node publish everything in one currency four times in a row: its
+	// connection broke and came back at each attempt. A node with all friends in all currencies
+	// needs half a minute, and no message of it waits longer than a client does.
 	announcementBurst = 4 * route.MaxFriends
 
 	// questionRate is twice what a busy payer asks (10,000 a second); I8 sees to it
@@ -30,7 +32,7 @@ const (
 
 // Rates bound what one identity may cost. Zero fields have the values in brackets.
 type Rates struct {
-	Announcements     int           // a second [1,000]
+	Announcements     int           // a second, each counted as often as it has currencies [1,000]
 	AnnouncementBurst int           // at once, at least route.MaxPublish [4,000]
 	Questions         int           // messages a second, and at once [20,000]
 	Idle              time.Duration // for one whole frame [2 min]

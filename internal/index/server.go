@@ -18,8 +18,9 @@ import (
 const (
 	// places is how many connections a server keeps. An idle one takes about 100 KiB;
 	// a hostile one at most 5 MiB: four receive windows of 256 KiB, and on each of its
-	// two streams a message half read and answers it does not take. So no flood takes
-	// more than 5 GiB, and none from a single /24 or /48 more than a quarter of it.
+	// two streams a message half read and answers it does not take. So connections take at most
+	// 5 GiB, those from a single /24 or /48 a quarter of it; what is announced comes on top
+	// (route.DefaultMax).
 	// Beyond them the oldest connection goes, and an honest node comes back.
 	places          = 1024
 	placesPerPrefix = places / 4
