@@ -19,6 +19,7 @@ import (
 	"kula/internal/find"
 	"kula/internal/index"
 	"kula/internal/run"
+	"kula/internal/store"
 	"kula/money"
 	"kula/node"
 	"kula/route"
@@ -28,6 +29,9 @@ import (
 const (
 	// indexKeyFile is the identity of an index server: not the person's, so that both may run at one address.
 	indexKeyFile = "index-key"
+
+	// indexLock is held by the index server of the home: a second one would write over its log. A node may run beside it.
+	indexLock = "index.lock"
 
 	// indexListen is where an index server listens: the port after a node's.
 	indexListen = "0.0.0.0:4282"
@@ -71,6 +75,14 @@ func (a *app) indexServeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		lock, err := store.Lock(filepath.Join(dir, indexLock))
+		if errors.Is(err, store.ErrInUse) {
+			return refuse(wire.Conflict, "an index server runs there already: %v", err)
+		}
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
 		announced, end, err := a.announcer(ctx, find.Index, announce)
 		if err != nil {
 			return err

@@ -12,6 +12,16 @@ import (
 // maxHolder bounds what is read of who holds a lock: a program's name and number.
 const maxHolder = 200
 
+// Lock takes the lock file at path until it is closed or the process ends, for what is kept beside a store. Errors wrap
+// ErrInUse, naming who holds it, if another process does.
+func Lock(path string) (io.Closer, error) {
+	f, err := lockFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
 // lockFile opens and locks the file at path and writes into it who holds it. It
 // is never removed: another process could be about to lock it.
 func lockFile(path string) (*os.File, error) {
