@@ -54,7 +54,8 @@
 // # State
 //
 // I9. The graph is memory. A server with a directory starts with what its log has and has
-// not expired (I11): decoded on all processors, applied in order, not verified again; any other knows nothing until the nodes come back: each publishes
+// not expired (I11): decoded on all processors, applied in order, not verified again; from the first record that is damaged on it is dropped, with a warning, and
+// a new epoch begins; any other knows nothing until the nodes come back: each publishes
 // everything again when it reaches a server (Client does). What
 // has expired is dropped every Rates.Expire; until then a search may see it.
 //
@@ -66,7 +67,8 @@
 // I11. A server with a directory keeps a log of every announcement that changed its graph,
 // as it was signed. Whoever follows (route.Follow) reads the log from any place on; a
 // place is good for one epoch, which ends when the log is written anew without what is out
-// of date: when that is more than half of it. So a follower that was away catches up, and one that knows nothing gets all. A Follow counts
+// of date: when that is more than half of it. So a follower that was away goes on where it was, as
+// long as its process lives, and one that knows nothing gets all. A Follow counts
 // as route.MaxPublish questions.
 //
 // I12. Servers that name each other (Options.Peers) follow each other; one that is not named
@@ -76,7 +78,8 @@
 // charged to it where it publishes (I5); a peer is trusted to do that.
 //
 // I13. A Mirror follows servers as anybody may, and answers queries from its own copy of the
-// graph: no server learns what it asks.
+// graph: no server learns what it asks. Until each was read once, or failed, its answers prove nothing, and who
+// asks for what it knows no way for waits.
 //
 // # Which server is asked
 //

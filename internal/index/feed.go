@@ -41,10 +41,13 @@ type feed struct {
 	epoch uint64
 	end   int64
 	base  int64 // end when the log was last written anew
+
+	dropped int64 // bytes that were no records when it was opened
 }
 
 // openFeed opens the log of a directory, a new one if there is none, and calls each with
-// every announcement, in order. A torn end is cut off. Errors are those of the file system.
+// every announcement, in order. What follows the last good record is cut off, and a new epoch
+// begins: a follower's place could be beyond it. Errors are those of the file system.
 func openFeed(dir string, each func(s wire.Batched, a *route.Announcement)) (*feed, error) {
 	f := &feed{path: filepath.Join(dir, feedFile)}
 	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -52,17 +55,28 @@ func openFeed(dir string, each func(s wire.Batched, a *route.Announcement)) (*fe
 		return nil, fmt.Errorf("log of announcements: %w", err)
 	}
 	f.file = file
+	size, err := file.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("log of announcements: %w", err), file.Close())
+	}
 	head := make([]byte, feedHead)
 	if _, err := io.ReadFull(file, head); err != nil || string(head[:len(feedMagic)]) != feedMagic {
 		if err := f.begin(file); err != nil {
 			return nil, errors.Join(fmt.Errorf("log of announcements: %w", err), file.Close())
 		}
+		f.dropped = size
 		return f, nil
 	}
 	f.epoch = binary.BigEndian.Uint64(head[len(feedMagic):])
 	f.end = int64(feedHead) + replay(file, each)
 	f.base = f.end
-	if err := file.Truncate(f.end); err != nil {
+	if f.dropped = size - f.end; f.dropped == 0 {
+		return f, nil
+	}
+	if err := errors.Join(file.Truncate(f.end), f.head(file)); err != nil {
 		return nil, errors.Join(fmt.Errorf("log of announcements: %w", err), file.Close())
 	}
 	return f, nil
@@ -70,14 +84,19 @@ func openFeed(dir string, each func(s wire.Batched, a *route.Announcement)) (*fe
 
 // begin makes a file an empty log of a new epoch.
 func (f *feed) begin(file *os.File) error {
-	var epoch [8]byte
-	rand.Read(epoch[:])
-	f.epoch = binary.BigEndian.Uint64(epoch[:]) | 1 // 0 is nobody's
 	f.end = int64(feedHead)
 	f.base = f.end
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
+	return f.head(file)
+}
+
+// head writes the head of a log, with a new epoch.
+func (f *feed) head(file *os.File) error {
+	var epoch [8]byte
+	rand.Read(epoch[:])
+	f.epoch = binary.BigEndian.Uint64(epoch[:]) | 1 // 0 is nobody's
 	_, err := file.WriteAt(binary.BigEndian.AppendUint64([]byte(feedMagic), f.epoch), 0)
 	return err
 }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -19,9 +20,9 @@ import (
 // that nodes wait between two announcements.
 const pollEvery = 200 * time.Millisecond
 
-// follow reads a server's feed from its beginning until the stream or ctx ends, and hands all
-// it reads to take.
-func follow(ctx context.Context, open Opener, link Link, peer bool, take func(list []wire.Batched) error) error {
+// follow reads a server's feed from a place on until the stream or ctx ends, hands all
+// it reads to take, and moves the place on.
+func follow(ctx context.Context, open Opener, link Link, at *route.Follow, take func(list []wire.Batched) error) error {
 	dial, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	conn, err := open.Open(dial, link.Key, link.Addrs, Protocol, p2p.Limits{MaxFrame: route.MaxMessage})
@@ -37,9 +38,12 @@ func follow(ctx context.Context, open Opener, link Link, peer bool, take func(li
 	if err := l.greet(dial); err != nil {
 		return err
 	}
-	for at := (route.Follow{Peer: peer}); ; {
-		feed, err := askFeed(ctx, l, &at)
+	for {
+		feed, err := askFeed(ctx, l, at)
 		if err != nil {
+			if _, refused := errors.AsType[*route.Refusal](err); refused {
+				at.Epoch, at.After = 0, 0 // a place where it cannot read is no place to come back to
+			}
 			return err
 		}
 		if err := take(feed.Announcements); err != nil {
@@ -77,11 +81,13 @@ func askFeed(ctx context.Context, l *line, q *route.Follow) (*route.Feed, error)
 	return feed, nil
 }
 
-// keepFollowing follows until ctx ends, again and again.
-func keepFollowing(ctx context.Context, log *slog.Logger, open Opener, link Link, peer bool, take func(list []wire.Batched) error) {
+// keepFollowing follows until ctx ends, again and again from where it was; failed is called after each time.
+func keepFollowing(ctx context.Context, log *slog.Logger, open Opener, link Link, peer bool, take func(list []wire.Batched) error, failed func()) {
+	at := &route.Follow{Peer: peer}
 	for rest := pause; ctx.Err() == nil; rest = min(2*rest, longestPause) {
 		began := time.Now()
-		err := follow(ctx, open, link, peer, take)
+		err := follow(ctx, open, link, at, take)
+		failed()
 		if time.Since(began) > longestPause {
 			rest = pause
 		}
@@ -110,14 +116,15 @@ type Mirror struct {
 
 	lock    sync.RWMutex
 	graph   *route.Graph
-	whole   chan struct{} // closed once everything a server had was read
+	whole   chan struct{} // closed once everything that one server had was read
 	finders chan *route.Finder
 }
 
 // followed is a server that a mirror follows, until end is called.
 type followed struct {
-	link Link
-	end  context.CancelFunc
+	link    Link
+	end     context.CancelFunc
+	settled chan struct{} // closed once it was read to its end, or failed
 }
 
 // NewMirror makes an empty copy; max bounds the announcements kept, as in Options.
@@ -157,17 +164,19 @@ func (m *Mirror) Use(links []Link) {
 // follow begins to read a server's feed.
 func (m *Mirror) follow(l Link) followed {
 	ctx, end := context.WithCancel(m.life)
-	suite := verifier()
+	suite, settled := verifier(), make(chan struct{})
+	settle := sync.OnceFunc(func() { close(settled) })
 	m.tasks.Go(func() {
 		keepFollowing(ctx, m.log, m.open, l, false, func(list []wire.Batched) error {
 			m.take(suite, list)
 			if len(list) < route.MaxPublish {
 				m.read()
+				settle()
 			}
 			return nil
-		})
+		}, settle)
 	})
-	return followed{l, end}
+	return followed{l, end, settled}
 }
 
 // read notes that everything a server had was read.
@@ -215,8 +224,8 @@ func (m *Mirror) keep(ctx context.Context) {
 	}
 }
 
-// Ask answers a query from the copy. It waits until the copy is whole, at most for the time
-// that a server may take, or ctx ends.
+// Ask answers a query from the copy. It waits until a server was read, and as long as no way is known until all
+// were, at most for the time that a server may take, or ctx ends. Before all were read (or failed) nothing is proved.
 func (m *Mirror) Ask(ctx context.Context, q *route.Query) (*route.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -225,6 +234,40 @@ func (m *Mirror) Ask(ctx context.Context, q *route.Query) (*route.Answer, error)
 	case <-ctx.Done():
 		return nil, fmt.Errorf("the mirror has read no index server yet: %w", ctx.Err())
 	}
+	for {
+		wait := m.unsettled()
+		a, err := m.search(ctx, q)
+		if err != nil || wait == nil {
+			return a, err
+		}
+		a.Proved = false
+		if out := a.Outcome(); out == route.OutcomeRoutes || out == route.OutcomeRefused {
+			return a, nil
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return a, nil
+		}
+	}
+}
+
+// unsettled is closed when the first server that is still to be read was; nil if there is none.
+func (m *Mirror) unsettled() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range m.following {
+		select {
+		case <-f.settled:
+		default:
+			return f.settled
+		}
+	}
+	return nil
+}
+
+// search answers a query from the copy as it is.
+func (m *Mirror) search(ctx context.Context, q *route.Query) (*route.Answer, error) {
 	select {
 	case f := <-m.finders:
 		m.lock.RLock()

@@ -152,7 +152,7 @@ func Start(opt Options) (*Server, error) {
 					opened, errs := route.OpenAll(suite, list, nil)
 					s.apply(list, opened, errs)
 					return nil
-				})
+				}, func() {})
 			})
 		}
 	}
@@ -201,6 +201,10 @@ func (s *Server) remember(dir string) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.feed.dropped > 0 {
+		s.log.Warn("the end of the log of announcements is no record and is dropped; nodes announce again within half an hour",
+			"bytes", s.feed.dropped, "kept", s.feed.end, "announcements", records)
 	}
 	if _, of, _ := s.graph.Size(); records <= 2*of+freshRecords {
 		return nil
