@@ -1,8 +1,6 @@
 package node
 
 import (
-	"bytes"
-	"maps"
 	"slices"
 
 	"kula/credit"
@@ -30,12 +28,10 @@ type part struct {
 	by      ident.ID       // the index server that quoted the route, zero if none did; not saved
 }
 
-func (t *part) amount() money.Amount { return t.route.Amounts[len(t.route.Amounts)-1] }
-
 // standing is what the parts of a payment bring to the payee together, and the fees they take.
 func (p *payment) standing() (amount, fee money.Amount) {
 	for _, t := range p.parts {
-		amount, fee = amount+t.amount(), fee+t.route.Fee()
+		amount, fee = amount+t.route.Arrives(), fee+t.route.Fee()
 	}
 	return amount, fee
 }
@@ -71,11 +67,14 @@ func (p *payment) drop(t *part) {
 	p.parts = slices.DeleteFunc(p.parts, func(o *part) bool { return o == t })
 }
 
-// whole says whether the parts that stand are all of the payment; only then its payee opens it.
-func (p *payment) whole() bool {
+// missing is what the parts that stand do not bring.
+func (p *payment) missing() money.Amount {
 	amount, _ := p.standing()
-	return amount == p.value.Amount
+	return p.value.Amount - amount
 }
+
+// whole says whether the parts that stand are all of the payment; only then its payee opens it.
+func (p *payment) whole() bool { return p.missing() == 0 }
 
 func (p *payment) allArrived() bool {
 	return p.whole() && !slices.ContainsFunc(p.parts, func(t *part) bool { return !t.arrived })
@@ -142,11 +141,11 @@ func (n *Node) changedMeanwhile(no *wire.Reason) bool {
 
 // exceeded says whether routes and what stands are more than the amount: a restore found parts while an index was asked.
 func (p *payment) exceeded(routes []quoted) bool {
-	amount, _ := p.standing()
+	var amount money.Amount
 	for _, r := range routes {
-		amount += r.Amounts[len(r.Amounts)-1]
+		amount += r.Arrives()
 	}
-	return amount > p.value.Amount
+	return amount > p.missing()
 }
 
 // affordable says whether the fees of routes, with those of the parts that stand, are above what the user would pay.
@@ -208,8 +207,8 @@ func (n *Node) tooEarly(p *payment) bool {
 
 // tryCatching tries the payments again that waited for a friend to catch up.
 func (n *Node) tryCatching() {
-	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
-		if p := n.payments[id]; p.catching && !n.tooEarly(p) {
+	for _, p := range n.inOrder() {
+		if p.catching && !n.tooEarly(p) {
 			p.catching = false
 			n.try(p, func(*payment) {})
 		}
@@ -235,7 +234,7 @@ func (n *Node) lock(p *payment, r quoted) *wire.Reason {
 	}
 	t := &part{id: wire.PartID(n.draw16()), route: r.Route, room: r.room, by: r.by}
 	box := &wire.Box{
-		Form: p.form, Payment: p.id, Salt: p.salt, Invoice: p.invoice, Currency: p.value.Currency, Total: p.value.Amount, Amount: t.amount(),
+		Form: p.form, Payment: p.id, Salt: p.salt, Invoice: p.invoice, Currency: p.value.Currency, Total: p.value.Amount, Amount: r.Arrives(),
 		Payer: n.me, Name: n.cfg.Name, Text: p.text,
 	}
 	if pair, ok := n.pair(p.payee); ok {

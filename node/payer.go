@@ -206,7 +206,7 @@ func (n *Node) arrivedAt(p *payment, at place, l *credit.OwnLock, note []byte) {
 	}
 	w, err := n.openWord(p, pay.Arrived, t.id, note)
 	if err == nil {
-		err = w.Arrived(n.suite, &wire.Arrived{Payment: p.id, Part: t.id, Amount: t.amount(), Condition: l.Condition.ID()})
+		err = w.Arrived(n.suite, &wire.Arrived{Payment: p.id, Part: t.id, Amount: t.route.Arrives(), Condition: l.Condition.ID()})
 	}
 	if err != nil {
 		return // somebody on the way made it up; the true one may still come

@@ -130,6 +130,11 @@ func loadPayment(value []byte) (*payment, error) {
 	return p, nil
 }
 
+// inOrder are the live payments by id, so the oldest first.
+func (n *Node) inOrder() []*payment {
+	return slices.SortedFunc(maps.Values(n.payments), func(a, b *payment) int { return bytes.Compare(a.id[:], b.id[:]) })
+}
+
 // donePayment moves an ended payment to where it is only looked up.
 func (n *Node) donePayment(p *payment) {
 	if p.stage != stagePaid || !n.restoring() { // a friend that is still to be heard may show one of its parts
@@ -187,8 +192,8 @@ func DecodePayment(record []byte) (*PaymentView, error) {
 // Payments are those under way, the newest first.
 func (n *Node) Payments() []PaymentView {
 	list := []PaymentView{}
-	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(b[:], a[:]) }) {
-		if p := n.payments[id]; p.stage != stagePaid { // that one is kept for a restore, and stands with the ended ones
+	for _, p := range slices.Backward(n.inOrder()) {
+		if p.stage != stagePaid { // that one is kept for a restore, and stands with the ended ones
 			list = append(list, *n.paymentView(p))
 		}
 	}
@@ -319,8 +324,8 @@ func (n *Node) timers() {
 		}
 	}
 	n.endRequests()
-	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
-		if p := n.payments[id]; p.catching && n.now >= p.giveUp && !n.tooEarly(p) {
+	for _, p := range n.inOrder() {
+		if p.catching && n.now >= p.giveUp && !n.tooEarly(p) {
 			p.catching = false
 			n.giveUpRest(p, &wire.Reason{Code: wire.CatchingUp, At: n.me, Next: p.payee, Currency: p.value.Currency})
 		}

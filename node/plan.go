@@ -41,8 +41,7 @@ func (p *payment) leave(r *route.Request) {
 // plan finds routes for what does not stand yet of a payment: straight to a friend where that can carry it, for nothing
 // is cheaper; else the one the user named; else by asking an index. then gets routes or the reason why there are none.
 func (n *Node) plan(p *payment, then func([]quoted, *wire.Reason)) {
-	stands, _ := p.standing()
-	missing := p.value.Amount - stands
+	missing := p.missing()
 	if len(p.parts) >= p.mostParts() {
 		then(nil, orElse(p.reason, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency}))
 		return
@@ -205,8 +204,7 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) ([]quoted, *wire
 // bestBlocked is what stands in the way at my own friends, where that alone explains it: the payee itself
 // if it is a friend, or the friend through whom most could pass when even all together carry too little.
 func (n *Node) bestBlocked(p *payment) *wire.Reason {
-	stands, _ := p.standing()
-	missing := p.value.Amount - stands
+	missing := p.missing()
 	if f := n.friends[p.payee]; f != nil && p.payee != n.me && !f.removed && !f.tentative {
 		return n.blockedHop(f, p.payee, p.value.Currency, missing)
 	}

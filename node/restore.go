@@ -90,8 +90,8 @@ func (n *Node) doubted(i *wire.Invoice) bool { return i.Created <= n.self.Doubt 
 
 // tryNoMore: a payment that an old copy looks for a way for may have been paid since. Nobody here knows: its user asks the payee.
 func (n *Node) tryNoMore() {
-	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
-		if p := n.payments[id]; p.stage == stageRoute {
+	for _, p := range n.inOrder() {
+		if p.stage == stageRoute {
 			p.catching = false
 			n.stage(p, stageLocked)
 		}
@@ -685,8 +685,7 @@ func (n *Node) restoring() bool {
 // too little stands is given up, which a payee that has opened it does not follow.
 func (n *Node) orphans() {
 	heard := !n.restoring()
-	for _, id := range slices.SortedFunc(maps.Keys(n.payments), func(a, b wire.PaymentID) int { return bytes.Compare(a[:], b[:]) }) {
-		p := n.payments[id]
+	for _, p := range n.inOrder() {
 		for _, t := range slices.Clone(p.parts) {
 			f := t.at.friend
 			if f == nil {

@@ -281,6 +281,5 @@ func (n *Node) Proof(ref string) (string, *Error) {
 
 // partView shows a route as a part.
 func partView(p *payment, r pay.Route) PartView {
-	arrives := r.Amounts[len(r.Amounts)-1]
-	return PartView{Amount: money.Value{Amount: arrives, Currency: p.value.Currency}, Fee: money.Value{Amount: r.Fee(), Currency: p.value.Currency}, Hops: r.Hops}
+	return PartView{Amount: money.Value{Amount: r.Arrives(), Currency: p.value.Currency}, Fee: money.Value{Amount: r.Fee(), Currency: p.value.Currency}, Hops: r.Hops}
 }

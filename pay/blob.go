@@ -18,8 +18,11 @@ type Route struct {
 	Amounts []money.Amount // Amounts[i] is locked towards Hops[i]; the last is what the payee gets
 }
 
+// Arrives is what the route brings to the payee.
+func (r Route) Arrives() money.Amount { return r.Amounts[len(r.Amounts)-1] }
+
 // Fee is what the mediators of the route take together.
-func (r Route) Fee() money.Amount { return r.Amounts[0] - r.Amounts[len(r.Amounts)-1] }
+func (r Route) Fee() money.Amount { return r.Amounts[0] - r.Arrives() }
 
 // Check says whether the route has the form of one: not empty, no node twice, amounts that do not rise.
 // The payer may be the last hop of a cycle of three channels or more.
