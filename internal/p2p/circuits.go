@@ -101,7 +101,7 @@ func (r *Relay) hop(st network.Stream, serve network.StreamHandler) {
 			return
 		}
 	}
-	serve(&hopStream{Stream: st, ahead: bytes.NewReader(ahead), free: free})
+	serve(&hopStream{ending{st, free}, bytes.NewReader(ahead)})
 }
 
 // refuse answers that there is no room.
@@ -152,9 +152,8 @@ func (r oneByOne) ReadByte() (byte, error) {
 
 // hopStream gives the request once more, then what follows it; its end frees the place.
 type hopStream struct {
-	network.Stream
+	ending
 	ahead *bytes.Reader
-	free  func()
 }
 
 func (s *hopStream) Read(b []byte) (int, error) {
@@ -162,19 +161,4 @@ func (s *hopStream) Read(b []byte) (int, error) {
 		return s.ahead.Read(b)
 	}
 	return s.Stream.Read(b)
-}
-
-func (s *hopStream) Close() error {
-	defer s.free()
-	return s.Stream.Close()
-}
-
-func (s *hopStream) Reset() error {
-	defer s.free()
-	return s.Stream.Reset()
-}
-
-func (s *hopStream) ResetWithError(code network.StreamErrorCode) error {
-	defer s.free()
-	return s.Stream.ResetWithError(code)
 }

@@ -75,16 +75,36 @@ func (t thin) RemoveStreamHandler(proto protocol.ID) {
 	t.h.mu.Unlock()
 }
 
+// ending is a stream that calls after when it is closed or reset, each time.
+type ending struct {
+	network.Stream
+	after func()
+}
+
+func (e *ending) Close() error {
+	defer e.after()
+	return e.Stream.Close()
+}
+
+func (e *ending) Reset() error {
+	defer e.after()
+	return e.Stream.Reset()
+}
+
+func (e *ending) ResetWithError(code network.StreamErrorCode) error {
+	defer e.after()
+	return e.Stream.ResetWithError(code)
+}
+
 // kept is a stream whose connection lives until it is closed or reset.
 type kept struct {
-	network.Stream
-	release func()
-	pace    *pace
+	ending
+	pace *pace
 }
 
 // keepStream wraps a stream on g, which is held for it; after is called once when it ends.
 func (h *Host) keepStream(st network.Stream, g *guest, after func()) network.Stream {
-	k := &kept{Stream: st, release: sync.OnceFunc(func() { g.letGo(linger); after() })}
+	k := &kept{ending: ending{st, sync.OnceFunc(func() { g.letGo(linger); after() })}}
 	if h.relay != nil {
 		k.pace = h.relay.pace(g)
 	}
@@ -97,19 +117,4 @@ func (k *kept) Read(b []byte) (int, error) {
 		k.pace.wait(n)
 	}
 	return n, err
-}
-
-func (k *kept) Close() error {
-	defer k.release()
-	return k.Stream.Close()
-}
-
-func (k *kept) Reset() error {
-	defer k.release()
-	return k.Stream.Reset()
-}
-
-func (k *kept) ResetWithError(code network.StreamErrorCode) error {
-	defer k.release()
-	return k.Stream.ResetWithError(code)
 }
