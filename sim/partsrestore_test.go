@@ -44,10 +44,10 @@ func TestScenarioPartsOldCopyPaysPushOnce(t *testing.T) {
 	finish(t, w)
 }
 
-// The same where a part came back and another way is looked for.
-func TestScenarioPartsOldCopyPaysPushOnceFar(t *testing.T) {
-	w := NewWorld(32, "a", "m1", "m2", "z")
-	a, m1, m2, z := w.Members[0], w.Members[1], w.Members[2], w.Members[3]
+// oneWayClosed is a payer with two ways of 60 to a payee. The index believes that both are open; the one without a fee is closed.
+func oneWayClosed(seed uint64) (w *World, a, m1, m2, z *Member) {
+	w = NewWorld(seed, "a", "m1", "m2", "z")
+	a, m1, m2, z = w.Members[0], w.Members[1], w.Members[2], w.Members[3]
 	for _, m := range []*Member{m1, m2} {
 		w.Befriend(a, m, FST, 100, 200)
 		w.Befriend(m, z, FST, 60, 100)
@@ -56,6 +56,12 @@ func TestScenarioPartsOldCopyPaysPushOnceFar(t *testing.T) {
 	w.index.lossy.forget = 1
 	w.Must(z, &node.SetLimit{Friend: m1.key, Limit: fst(0)})
 	w.Run(1000)
+	return w, a, m1, m2, z
+}
+
+// The same where a part came back and another way is looked for.
+func TestScenarioPartsOldCopyPaysPushOnceFar(t *testing.T) {
+	w, a, _, _, z := oneWayClosed(32)
 	id, v := w.Pay(a, &node.Pay{To: z.key, Value: fst(50), GiveUp: 600_000})
 	w.index.lossy.dawdle = 1000
 	w.assert(len(v.Parts) == 1, "locked as %+v", v)
@@ -76,16 +82,7 @@ func TestScenarioPartsOldCopyPaysPushOnceFar(t *testing.T) {
 // The payer's node comes back as an old copy that knows of a part which came back since, from a friend who is away; the part that
 // took its place is opened. The friend returns and shows that it gave the first part up: that one is not paid too.
 func TestScenarioPartsOldCopyPaysNoPartThatCameBack(t *testing.T) {
-	w := NewWorld(33, "a", "m1", "m2", "z")
-	a, m1, m2, z := w.Members[0], w.Members[1], w.Members[2], w.Members[3]
-	for _, m := range []*Member{m1, m2} {
-		w.Befriend(a, m, FST, 100, 200)
-		w.Befriend(m, z, FST, 60, 100)
-	}
-	w.Charge(m2, a, 1, 0)
-	w.index.lossy.forget = 1
-	w.Must(z, &node.SetLimit{Friend: m1.key, Limit: fst(0)})
-	w.Run(1000)
+	w, a, m1, m2, z := oneWayClosed(33)
 	i := w.Invoice(z, fst(50), false)
 	s := w.net.live[pairOf(a, m1)]
 	s.stall[1-s.other(a)] = true // the payer does not hear that its part comes back
@@ -376,16 +373,7 @@ func TestScenarioPartsRestartKnowsTheDuplicate(t *testing.T) {
 
 // An answer that comes when the time is over in which the user lets other ways be tried begins nothing.
 func TestScenarioPartsAnswerAfterGiveUp(t *testing.T) {
-	w := NewWorld(34, "a", "m1", "m2", "z")
-	a, m1, m2, z := w.Members[0], w.Members[1], w.Members[2], w.Members[3]
-	for _, m := range []*Member{m1, m2} {
-		w.Befriend(a, m, FST, 100, 200)
-		w.Befriend(m, z, FST, 60, 100)
-	}
-	w.Charge(m2, a, 1, 0)
-	w.index.lossy.forget = 1
-	w.Must(z, &node.SetLimit{Friend: m1.key, Limit: fst(0)})
-	w.Run(1000)
+	w, a, _, _, z := oneWayClosed(34)
 	id, v := w.Pay(a, &node.Pay{To: z.key, Value: fst(50), GiveUp: 1000})
 	w.index.lossy.dawdle = 20_000
 	w.assert(len(v.Parts) == 1, "locked as %+v", v)
