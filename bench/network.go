@@ -148,7 +148,7 @@ func (n *network) words(hub int, seed, first uint64, together int) [][]byte {
 		var said []route.Announcement
 		for range route.MaxPublish {
 			e := w.heads[x] + int32(rng.IntN(int(w.degree(x))))
-			a := route.Announcement{Node: key.ID(), Friend: w.ids[w.to[e]], Number: number, Expires: n.began + route.MaxLife/2, Onion: onionKey,
+			a := route.Announcement{Node: key.ID(), Friend: w.ids[w.to[e]], Number: number, Expires: n.began + route.MaxLife/2,
 				Entries: []route.Entry{{Currency: routesCurrency, CanReceive: route.Coarse(100 << rng.IntN(11))}}}
 			said = append(said, a)
 			number++

@@ -33,9 +33,6 @@ const (
 	routesBegin              int64 = 1_800_000_000 // the time of all announcements, unix seconds
 )
 
-// onionKey is in every announcement: a graph keeps one for each node.
-var onionKey = make([]byte, route.OnionKeyBytes)
-
 // routesUsage is printed by -help.
 const routesUsage = `go run ./bench routes [-nodes 100000,1000000] [-queries 2000] [-seed 1] [-network=false] [-dir DIR] [-out FILE]
 `
@@ -154,7 +151,7 @@ func grow(n int, seed uint64) *web {
 // announcement is what y says about x, for the edge e from x to y.
 func (w *web) announcement(x int32, e int32, number uint64, can money.Amount) route.Announcement {
 	return route.Announcement{
-		Node: w.ids[w.to[e]], Friend: w.ids[x], Number: number, Expires: routesBegin + 3600, Onion: onionKey,
+		Node: w.ids[w.to[e]], Friend: w.ids[x], Number: number, Expires: routesBegin + 3600,
 		Entries: []route.Entry{{Currency: routesCurrency, CanReceive: can, FeeBase: money.Amount(w.base[e]), FeePpm: uint32(w.ppm[e])}},
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Tag is the domain of the signature of an announcement.
-const Tag ident.Tag = "kula/announcement/3"
+const Tag ident.Tag = "kula/announcement/4"
 
 const (
 	// MaxEntries is how many currencies an announcement may name: as many as a channel has.
@@ -25,9 +25,6 @@ const (
 	// entries of at most 100 bytes, and the head.
 	MaxAnnouncement = 4 << 10
 
-	// OnionKeyBytes is the length of an onion key: a compressed point of secp256k1.
-	OnionKeyBytes = 33
-
 	// maxPpm is the whole of an amount; money.Fee takes no more either.
 	maxPpm = 1_000_000
 )
@@ -38,7 +35,6 @@ type Announcement struct {
 	Node, Friend ident.ID
 	Number       uint64  // rises with every announcement of Node about Friend
 	Expires      int64   // unix seconds
-	Onion        []byte  // the key to which others encrypt what Node alone reads of a route: OnionKeyBytes, or none
 	Entries      []Entry // by currency, ascending; none is a withdrawal
 }
 
@@ -74,9 +70,6 @@ func Coarse(a money.Amount) money.Amount {
 func (a Announcement) Check() error {
 	if a.Node == a.Friend {
 		return refuse(wire.BadRequest, "announcement of %s about itself", a.Node.Short())
-	}
-	if len(a.Onion) != 0 && len(a.Onion) != OnionKeyBytes {
-		return refuse(wire.BadRequest, "onion key of %d bytes, must have %d or none", len(a.Onion), OnionKeyBytes)
 	}
 	if a.Expires < 0 || a.Expires > maxExpires {
 		return refuse(wire.BadRequest, "announcement that expires at %d, must be 0 to %d", a.Expires, int64(maxExpires))

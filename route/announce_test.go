@@ -59,8 +59,6 @@ func TestAnnouncementForm(t *testing.T) {
 		{"negative fee", func(a *Announcement) { a.Entries[0].FeeBase = -1 }, wire.BadRequest},
 		{"fee above the whole", func(a *Announcement) { a.Entries[0].FeePpm = 1_000_001 }, wire.BadRequest},
 		{"decider", func(a *Announcement) { a.Entries[0].Deciders = ids(9) }, wire.DeciderNotAccepted},
-		{"onion key", func(a *Announcement) { a.Onion = make([]byte, OnionKeyBytes) }, 0},
-		{"onion key too short", func(a *Announcement) { a.Onion = make([]byte, 32) }, wire.BadRequest},
 		{"33 currencies", func(a *Announcement) { a.Entries = fullEntries(33) }, wire.BadRequest},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,7 +87,7 @@ func fullEntries(n int) []Entry {
 
 func TestSignOpen(t *testing.T) { // R1
 	key, other := ident.NewKey([32]byte{1}), ident.NewKey([32]byte{2})
-	a := Announcement{Node: key.ID(), Friend: other.ID(), Number: 1<<64 - 1, Expires: maxExpires, Onion: make([]byte, OnionKeyBytes), Entries: fullEntries(MaxEntries)}
+	a := Announcement{Node: key.ID(), Friend: other.ID(), Number: 1<<64 - 1, Expires: maxExpires, Entries: fullEntries(MaxEntries)}
 	s, err := Sign(key, a)
 	if err != nil {
 		t.Fatal(err)
@@ -126,6 +124,23 @@ func TestSignOpen(t *testing.T) { // R1
 	_, err = Open(other, wire.Batched{})
 	if !errors.Is(err, wire.ErrForm) {
 		t.Fatalf("empty announcement: %v", err)
+	}
+}
+
+// TestOldAnnouncement: an announcement with room for a key, as version 3 had it, is none (R18 is not used).
+func TestOldAnnouncement(t *testing.T) {
+	type old struct {
+		_            struct{} `cbor:",toarray"`
+		Node, Friend ident.ID
+		Number       uint64
+		Expires      int64
+		Onion        []byte
+		Entries      []Entry
+	}
+	key := ident.NewKey([32]byte{1})
+	a, err := Open(key, wire.SignAlone(key, Tag, old{Node: key.ID(), Friend: nodeID(2), Number: 3, Expires: noon}))
+	if !errors.Is(err, wire.ErrForm) {
+		t.Fatalf("read as %+v, %v", a, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"testing"
 
-	"kula/ident"
 	"kula/money"
 	"kula/wire"
 )
@@ -54,14 +53,6 @@ func TestCheckRoutes(t *testing.T) { // R17
 		}},
 		{"two figures for one channel", false, func(_ *Request, q []Route) []Route { q[0].Charges[2].CanPay = 101; return q }},
 		{"fees together above the limit", false, func(r *Request, q []Route) []Route { r.MaxFee = 1; return q }},
-		{"onion key of no length", false, func(_ *Request, q []Route) []Route {
-			q[0].Onions = [][]byte{nil, {1}, nil}
-			return q
-		}},
-		{"onion keys", true, func(_ *Request, q []Route) []Route {
-			q[0].Onions = [][]byte{nil, make([]byte, OnionKeyBytes), nil}
-			return q
-		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := base
@@ -72,45 +63,6 @@ func TestCheckRoutes(t *testing.T) { // R17
 			}
 		})
 	}
-}
-
-// TestOnionKey: the announcement with the highest number says a node's onion key.
-func TestOnionKey(t *testing.T) { // R18
-	key := func(n byte) []byte { return append([]byte{2}, slices.Repeat([]byte{n}, OnionKeyBytes-1)...) }
-	g := NewGraph(0)
-	say := func(node, friend int, number uint64, onion []byte) {
-		t.Helper()
-		a := Announcement{Node: nodeID(node), Friend: nodeID(friend), Number: number, Expires: noon + hour, Onion: onion, Entries: []Entry{{Currency: fst, CanReceive: 50}}}
-		if _, err := g.Apply(a, noon); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := func(hops []ident.ID, keys ...[]byte) {
-		t.Helper()
-		q, err := g.Cheapest(ask(1, 3, 10))
-		if err != nil || !slices.Equal(q.Hops, hops) || !slices.EqualFunc(q.Onions, keys, slices.Equal) {
-			t.Fatalf("%+v, %v; want keys %x", q, err, keys)
-		}
-		p, err := g.Price(ask(1, 3, 10), hops)
-		if err != nil || !slices.EqualFunc(p.Onions, keys, slices.Equal) {
-			t.Fatalf("priced %+v, %v; want keys %x", p, err, keys)
-		}
-	}
-	say(1, 2, 1, nil)
-	say(2, 1, 5, nil)
-	say(2, 3, 6, nil)
-	say(3, 2, 1, nil)
-	want(ids(2, 3))
-	say(2, 1, 8, key(1))
-	want(ids(2, 3), key(1), nil)
-	say(2, 3, 7, key(2)) // about another friend, and older
-	want(ids(2, 3), key(1), nil)
-	say(2, 3, 8, key(3)) // equal numbers: the larger key
-	want(ids(2, 3), key(3), nil)
-	say(2, 1, 9, nil)
-	want(ids(2, 3))
-	say(3, 2, 2, key(4))
-	want(ids(2, 3), nil, key(4))
 }
 
 func TestOutcomes(t *testing.T) { // R13

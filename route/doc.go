@@ -7,7 +7,7 @@
 // R1. An [Announcement] is what one node says about one friend: per currency how
 // much it can receive from that friend, what it charges that friend for carrying a
 // payment onward, and how long a lock it accepts. Its bytes are the CBOR of the
-// struct, signed by the node under the tag kula/announcement/3: those that it makes at one time together, by one
+// struct, signed by the node under the tag kula/announcement/4: those that it makes at one time together, by one
 // signature ([wire.Batched], E-17), and each can be shown alone.
 //
 // R2. The figure of what can be received is rounded down to two significant
@@ -26,10 +26,7 @@
 // has expired or was a withdrawal, until everything ever accepted from the node
 // about this friend has expired: an old announcement cannot be played back.
 //
-// R18. An announcement also carries the node's onion key, to which a payer encrypts what
-// only this node is to read of a route; no key is none. The key of a node is the one in
-// that of its announcements which has the highest number, whichever friend it is about;
-// among equal numbers the larger key.
+// R18 is not used. (It was a key for onions in each announcement; they are wrapped for the identities that a route names.)
 //
 // R6. A graph keeps at most 1,000 friends per node, a total chosen by its owner, and 1,048,576 currencies at a
 // time; an announcement that would be beyond that is refused.

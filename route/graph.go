@@ -1,8 +1,6 @@
 package route
 
 import (
-	"bytes"
-
 	"kula/ident"
 	"kula/money"
 	"kula/wire"
@@ -24,21 +22,11 @@ const (
 type Graph struct {
 	nodes      nodes
 	currencies table
-	blocks     []block // by node
-	keys       []int32 // by node: place in onions + 1, 0 for no onion key
-	onions     []onion
-	freeKeys   []int32
+	blocks     []block        // by node
 	bases      []money.Amount // base fees too large for a block
 	freeBases  []uint32
 	count, max int // announcements
 	edges      int // directed, one per currency
-}
-
-// onion is the key of a node, by the announcement of it with the highest number (rule R18).
-type onion struct {
-	numberHigh, numberLow uint32 // in halves, so that nothing is lost to alignment
-	has                   bool
-	key                   [OnionKeyBytes]byte
 }
 
 // NewGraph makes an empty graph that keeps at most max announcements, DefaultMax
@@ -87,7 +75,6 @@ func (g *Graph) Apply(a Announcement, now int64) (changed bool, err error) {
 		i, j = g.blocks[node].of(friend)
 	}
 	g.write(node, friend, i, j, &a, until)
-	g.learnKey(node, &a)
 	return true, nil
 }
 
@@ -135,7 +122,7 @@ func (g *Graph) room(node ident.ID) error {
 func (g *Graph) admit(node, friend ident.ID) (n, f int32) {
 	n, f = g.nodes.hold(node), g.nodes.hold(friend)
 	for len(g.blocks) < len(g.nodes.items) {
-		g.blocks, g.keys = extend(g.blocks, nil), extend(g.keys, 0)
+		g.blocks = extend(g.blocks, nil)
 	}
 	g.count++
 	return n, f
@@ -275,58 +262,6 @@ func (g *Graph) feeOut(b block, i int) money.Fee {
 	return g.fee(b[i*linkWords+2], b[i*linkWords+4])
 }
 
-// learnKey takes the onion key of an announcement (rule R18).
-func (g *Graph) learnKey(node int32, a *Announcement) {
-	at := g.keys[node] - 1
-	if at < 0 && len(a.Onion) == 0 {
-		return // a node without a key takes no memory for it
-	}
-	if at < 0 {
-		if last := len(g.freeKeys) - 1; last >= 0 {
-			at, g.freeKeys = g.freeKeys[last], g.freeKeys[:last]
-			g.onions[at] = onion{}
-		} else {
-			at = int32(len(g.onions))
-			g.onions = extend(g.onions, onion{})
-		}
-		g.keys[node] = at + 1
-		if newest := g.otherNumber(node, a); newest > a.Number {
-			g.onions[at].numberHigh, g.onions[at].numberLow = uint32(newest>>32), uint32(newest)
-			return
-		}
-	}
-	o := &g.onions[at]
-	number := uint64(o.numberHigh)<<32 | uint64(o.numberLow)
-	if a.Number < number || a.Number == number && o.has && bytes.Compare(a.Onion, o.key[:]) <= 0 {
-		return
-	}
-	*o = onion{numberHigh: uint32(a.Number >> 32), numberLow: uint32(a.Number), has: len(a.Onion) > 0}
-	copy(o.key[:], a.Onion)
-}
-
-// otherNumber is the highest number of what node announced, a aside.
-func (g *Graph) otherNumber(node int32, a *Announcement) (newest uint64) {
-	b := g.blocks[node]
-	friend, _ := g.nodes.find(a.Friend)
-	for i := range b.len() {
-		if b.friend(i) != friend {
-			newest = max(newest, b.number(i))
-		}
-	}
-	return newest
-}
-
-// onionKey is the onion key of a node, nil if it has none.
-func (g *Graph) onionKey(node int32) []byte {
-	if int(node) >= len(g.keys) || g.keys[node] == 0 {
-		return nil
-	}
-	if o := &g.onions[g.keys[node]-1]; o.has {
-		return bytes.Clone(o.key[:])
-	}
-	return nil
-}
-
 // Expire drops what is not valid at now, in unix seconds, and says how many
 // announcements that were. A search sees whatever was not dropped, so call it at
 // least as often as routes must be fresh.
@@ -417,10 +352,7 @@ func (g *Graph) Nodes() int { return len(g.blocks) }
 func (g *Graph) release(node, friend int32) {
 	g.count--
 	for _, x := range []int32{friend, node} {
-		if g.nodes.drop(x) && g.keys[x] > 0 {
-			g.freeKeys = append(g.freeKeys, g.keys[x]-1)
-			g.keys[x] = 0
-		}
+		g.nodes.drop(x)
 	}
 }
 

@@ -217,23 +217,6 @@ func (w *ground) pass(e edge, a arrow, visit func(a arrow)) {
 	visit(a)
 }
 
-// onions are the keys of hops, nil if none is known.
-func (w *ground) onions(hops []ident.ID) (keys [][]byte) {
-	for i, h := range hops {
-		n, ok := w.g.nodes.find(h)
-		if !ok {
-			continue
-		}
-		if k := w.g.onionKey(n); k != nil {
-			if keys == nil {
-				keys = make([][]byte, len(hops))
-			}
-			keys[i] = k
-		}
-	}
-	return keys
-}
-
 // figures of the edge from→x: its capacity and what x charges from. known tells
 // whether anybody who may speak for the edge said so; that suffices for a price,
 // while a search wants both ends (rule R7).

@@ -10,7 +10,7 @@ import (
 
 const (
 	// Version of these messages. A node leaves an index server of another version alone.
-	Version = 3
+	Version = 4
 	// MaxPublish is how many announcements one message carries: at their largest
 	// they fill two fifths of a message.
 	MaxPublish = 100

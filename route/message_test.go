@@ -41,7 +41,6 @@ func fullMessages() []Message {
 		long.Hops = append(long.Hops, nodeID(1))
 		long.Amounts = append(long.Amounts, MaxCanReceive)
 		long.Charges = append(long.Charges, Charge{CanPay: MaxCanReceive, FeeBase: money.MaxLimit, FeePpm: 1_000_000})
-		long.Onions = append(long.Onions, make([]byte, OnionKeyBytes))
 	}
 	answer, parts := &Answer{Routes: []Route{long}, Unknown: []uint32{0, 19}, Short: []uint32{3}}, &Answer{}
 	for range MaxParts {
@@ -78,12 +77,8 @@ func TestMessageLimits(t *testing.T) {
 		change(&r)
 		return &Query{Request: r}
 	}
-	routes := func(n, charges, onions int) []Route {
-		q := Route{Hops: ids(make([]int, n)...), Amounts: make([]money.Amount, n), Charges: make([]Charge, charges)}
-		for range onions {
-			q.Onions = append(q.Onions, make([]byte, 32))
-		}
-		return []Route{q}
+	routes := func(n, charges int) []Route {
+		return []Route{{Hops: ids(make([]int, n)...), Amounts: make([]money.Amount, n), Charges: make([]Charge, charges)}}
 	}
 	for name, m := range map[string]Message{
 		"101 announcements":      &Publish{Announcements: make([]wire.Batched, 101)},
@@ -99,20 +94,18 @@ func TestMessageLimits(t *testing.T) {
 		"up to along hops":       &Query{Request: ask(1, 2, 10), UpTo: true, Hops: ids(2)},
 		"21 hops":                &Query{Request: ask(1, 2, 10), Hops: ids(make([]int, 21)...)},
 		"answer with neither":    &Answer{},
-		"answer with both":       &Answer{Code: wire.NoRoute, Routes: routes(1, 1, 0)},
-		"answer of 21 hops":      &Answer{Routes: routes(21, 21, 0)},
-		"answer with one amount": &Answer{Routes: routes(2, 1, 0)},
-		"33 routes":              &Answer{Routes: slices.Repeat(routes(1, 1, 0), 33)},
-		"a route of nothing":     &Answer{Routes: routes(0, 0, 0)},
-		"onion keys missing":     &Answer{Routes: routes(3, 3, 2)},
-		"onion key too short":    &Answer{Routes: routes(1, 1, 1)},
-		"unknown of two routes":  &Answer{Routes: slices.Repeat(routes(1, 1, 0), 2), Unknown: []uint32{0}},
+		"answer with both":       &Answer{Code: wire.NoRoute, Routes: routes(1, 1)},
+		"answer of 21 hops":      &Answer{Routes: routes(21, 21)},
+		"answer with one amount": &Answer{Routes: routes(2, 1)},
+		"33 routes":              &Answer{Routes: slices.Repeat(routes(1, 1), 33)},
+		"a route of nothing":     &Answer{Routes: routes(0, 0)},
+		"unknown of two routes":  &Answer{Routes: slices.Repeat(routes(1, 1), 2), Unknown: []uint32{0}},
 		"feed of 101":            &Feed{Announcements: make([]wire.Batched, 101)},
 		"33 parts":               query(func(r *Request) { r.MaxParts = 33 }),
 		"less than nothing":      query(func(r *Request) { r.Overrides = []Override{{AtMost: -1}} }),
 		"a fee kept and changed": query(func(r *Request) { r.Overrides = []Override{{KeepFee: true, FeeBase: 1}} }),
-		"unknown beyond":         &Answer{Routes: routes(1, 1, 0), Unknown: []uint32{1}},
-		"short twice":            &Answer{Routes: routes(1, 1, 0), Short: []uint32{0, 0}},
+		"unknown beyond":         &Answer{Routes: routes(1, 1), Unknown: []uint32{1}},
+		"short twice":            &Answer{Routes: routes(1, 1), Short: []uint32{0, 0}},
 		"text with an escape":    &Answer{Code: wire.NoRoute, Text: "\x1b[2J"},
 	} {
 		if _, err := DecodeMessage(EncodeMessage(m)); err == nil {

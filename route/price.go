@@ -131,6 +131,5 @@ func (g *Graph) Price(r Request, hops []ident.ID) (Priced, error) {
 		due = locked
 	}
 	p.Fee = due - r.Amount
-	p.Onions = w.onions(hops)
 	return p, nil
 }

@@ -109,7 +109,6 @@ type Route struct {
 	Amounts []money.Amount // locked on each channel; the last is what arrives
 	Charges []Charge
 	Fee     money.Amount // Amounts[0] less what arrives
-	Onions  [][]byte     // of Hops: the onion key that each announced, empty if none; no list if none did
 }
 
 // Arrives is the amount that the route brings to the payee.
@@ -118,13 +117,8 @@ func (q Route) Arrives() money.Amount { return q.Amounts[len(q.Amounts)-1] }
 // check judges the form of a route that somebody else wrote.
 func (q *Route) check() error {
 	n := len(q.Hops)
-	if n == 0 || n > MaxHops || len(q.Amounts) != n || len(q.Charges) != n || len(q.Onions) != 0 && len(q.Onions) != n {
-		return refuse(wire.BadRequest, "route with %d channels, %d amounts, %d charges, %d onion keys, at most %d", n, len(q.Amounts), len(q.Charges), len(q.Onions), MaxHops)
-	}
-	for _, k := range q.Onions {
-		if len(k) != 0 && len(k) != OnionKeyBytes {
-			return refuse(wire.BadRequest, "onion key of %d bytes, must have %d or none", len(k), OnionKeyBytes)
-		}
+	if n == 0 || n > MaxHops || len(q.Amounts) != n || len(q.Charges) != n {
+		return refuse(wire.BadRequest, "route with %d channels, %d amounts, %d charges, at most %d", n, len(q.Amounts), len(q.Charges), MaxHops)
 	}
 	return nil
 }

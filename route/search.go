@@ -401,6 +401,5 @@ func (w *ground) price(nodes []int32, amount money.Amount) (Route, bool) {
 		q.Charges[i] = Charge{CanPay: can, FeeBase: fee.Base, FeePpm: fee.Ppm}
 	}
 	q.Fee = due - amount
-	q.Onions = w.onions(q.Hops)
 	return q, true
 }

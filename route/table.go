@@ -130,10 +130,10 @@ func (t *nodes) grow() {
 	}
 }
 
-// drop ends one hold and says whether it was the last: the number is free then.
-func (t *nodes) drop(i int32) bool {
+// drop ends one hold; after the last the number is free.
+func (t *nodes) drop(i int32) {
 	if t.holds[i]--; t.holds[i] > 0 {
-		return false
+		return
 	}
 	mask := len(t.slots) - 1
 	at := t.slot(&t.items[i])
@@ -145,7 +145,6 @@ func (t *nodes) drop(i int32) bool {
 	}
 	t.items[i] = ident.ID{}
 	t.free = append(t.free, i)
-	return true
 }
 
 // extend is append that takes an eighth more room than is needed, not twice as much.

@@ -45,12 +45,11 @@ func makeVectors(t *testing.T) *routeVectors {
 	t.Helper()
 	master := [32]byte{7}
 	key := ident.NewKey(master)
-	onion := append([]byte{3}, bytes.Repeat([]byte{0xab}, OnionKeyBytes-1)...)
 	v := &routeVectors{
 		About:  "Vectors of package route. Announcements are signed with the key of the master seed under their tag, the first two together and the third alone (E-17); 'body' is the CBOR of one, 'statement' that of one with its place in the batch and the signature. A message is the byte of its kind and the CBOR of its value. In values keys are z-base-32, other bytes base64.",
 		Master: hex.EncodeToString(master[:]),
 	}
-	full := Announcement{Node: key.ID(), Friend: nodeID(1), Number: 1_800_000_000_000, Expires: noon, Onion: onion, Entries: []Entry{
+	full := Announcement{Node: key.ID(), Friend: nodeID(1), Number: 1_800_000_000_000, Expires: noon, Entries: []Entry{
 		{Currency: eur, CanReceive: 1200, FeeBase: 1, FeePpm: 5000, MaxHold: 60}, {Currency: fst},
 	}}
 	var signed []wire.Batched
@@ -71,7 +70,7 @@ func makeVectors(t *testing.T) *routeVectors {
 		Overrides: []Override{{Edge: Edge{From: nodeID(2), To: nodeID(3)}, KeepFee: true, AtMost: 90}, {Edge: Edge{From: nodeID(2), To: nodeID(4)}, FeeBase: 2, FeePpm: 500}},
 		Avoid:     []Avoid{{Edge: Edge{From: nodeID(3), To: nodeID(2)}}},
 	}
-	q := Route{Hops: ids(2, 4), Amounts: []money.Amount{51, 50}, Charges: []Charge{{CanPay: 60, FeeBase: 1, FeePpm: 10}, {CanPay: 70}}, Fee: 1, Onions: [][]byte{onion, nil}}
+	q := Route{Hops: ids(2, 4), Amounts: []money.Amount{51, 50}, Charges: []Charge{{CanPay: 60, FeeBase: 1, FeePpm: 10}, {CanPay: 70}}, Fee: 1}
 	for _, m := range []Message{
 		&Ping{Version: Version}, &Pong{Version: Version}, &Publish{Announcements: signed}, &PublishResult{Accepted: 1, Problems: []Problem{{Place: 1, Code: wire.BadSequence, Text: "old"}}},
 		&Query{Request: r}, &Query{Request: ask(1, 4, 10), Hops: ids(2, 4)}, &Query{Request: ask(1, 4, 10), Any: true}, &Answer{Routes: []Route{q, q}},

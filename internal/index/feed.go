@@ -21,7 +21,7 @@ const (
 	// feedFile is the log in a server's directory.
 	feedFile = "announcements.log"
 	// feedMagic begins it; eight bytes of epoch follow.
-	feedMagic = "KULAIDX3"
+	feedMagic = "KULAIDX4"
 	feedHead  = len(feedMagic) + 8
 	// recordHead is a record's length and its CRC-32, four bytes each.
 	recordHead = 8

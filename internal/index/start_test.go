@@ -114,7 +114,7 @@ func BenchmarkStart(b *testing.B) {
 		for n := range nodes {
 			for k := range 10 {
 				friend := n ^ 1<<k
-				a := route.Announcement{Node: numbered(n), Friend: numbered(friend), Number: 5, Expires: expires, Onion: make([]byte, route.OnionKeyBytes),
+				a := route.Announcement{Node: numbered(n), Friend: numbered(friend), Number: 5, Expires: expires,
 					Entries: []route.Entry{{Currency: eur, CanReceive: 120, FeeBase: 1, FeePpm: 300}}}
 				if !yield(wire.Batched{Body: a.Encode()}) {
 					return
