@@ -166,7 +166,7 @@ func (c *Channel) fits(form error, cur money.Currency) error {
 	}
 	slices.Sort(used)
 	if n := len(slices.Compact(used)); n > wire.MaxLines {
-		return refuse(wire.UnknownCurrency, "%s would be currency %d of this channel, at most %d", cur, n, wire.MaxLines)
+		return refuse(wire.UnknownCurrency, "%s would be currency %d between you two, at most %d", cur, n, wire.MaxLines)
 	}
 	return nil
 }

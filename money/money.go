@@ -129,24 +129,24 @@ func ParsePpm(s string) (uint32, error) {
 	}
 	whole, fraction, rest, err := scanNumber(number)
 	if err != nil {
-		return 0, fmt.Errorf("fee rate %q: %w; write parts per million like 5000, or a percentage like 0.5%%", s, err)
+		return 0, fmt.Errorf("fee rate %q: %w; write a percentage like 0.5%%, or millionths like 5000", s, err)
 	}
 	if rest != "" {
-		return 0, fmt.Errorf("fee rate %q: %q after the number; write parts per million like 5000, or a percentage like 0.5%%", s, rest)
+		return 0, fmt.Errorf("fee rate %q: %q after the number; write a percentage like 0.5%%, or millionths like 5000", s, rest)
 	}
 	scale := 0
 	if percent {
 		scale = 4 // 1 % is 10^4 parts per million
 	} else if fraction != "" {
-		return 0, fmt.Errorf("fee rate %q: parts per million are whole; did you mean %s%%?", s, number)
+		return 0, fmt.Errorf("fee rate %q: millionths are whole; did you mean %s%%?", s, number)
 	}
 	fraction = strings.TrimRight(fraction, "0")
 	if len(fraction) > scale {
-		return 0, fmt.Errorf("fee rate %q is finer than 0.0001%%, one part per million", s)
+		return 0, fmt.Errorf("fee rate %q is finer than 0.0001%%, one millionth", s)
 	}
 	ppm, ok := scaled(whole, fraction, scale)
 	if !ok || ppm > million {
-		return 0, fmt.Errorf("fee rate %q is more than 100%%, which is 1000000 parts per million", s)
+		return 0, fmt.Errorf("fee rate %q is more than 100%%, which is 1000000 millionths", s)
 	}
 	return uint32(ppm), nil
 }

@@ -701,7 +701,7 @@ func (n *Node) orphans() {
 			n.markPayment(p)
 		}
 		if heard && stageRoute < p.stage && p.stage < stageCancel && len(p.parts) > 0 && !p.whole() {
-			n.giveUpRest(p, &wire.Reason{Code: wire.GaveUp, At: n.me, Currency: p.value.Currency, Text: "restored: not all parts of it are there"})
+			n.giveUpRest(p, &wire.Reason{Code: wire.GaveUp, At: n.me, Currency: p.value.Currency, Text: "restored: not all of it is there"})
 		}
 	}
 }

@@ -221,7 +221,7 @@ func (r *Request) noRoute(proved bool) *Refusal {
 	if !proved {
 		what = "was found that can carry"
 	}
-	no := refuse(wire.NoRoute, "%s %d channels from %s to %s %s %s", way, r.maxHops(), r.From.Short(), r.To.Short(), what, r.value(r.Amount))
+	no := refuse(wire.NoRoute, "%s %d friendships from %s to %s %s %s", way, r.maxHops(), r.From.Short(), r.To.Short(), what, r.value(r.Amount))
 	no.Proved = proved
 	return no
 }

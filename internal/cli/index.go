@@ -137,23 +137,37 @@ func (a *app) serverKey(file string) (*ident.Key, error) {
 }
 
 func (a *app) indexQueryCommand() *cobra.Command {
-	var from, uri string
-	var minor, any bool
-	c := a.command("query TO AMOUNT", "Ask an index server for the cheapest way", cobra.RangeArgs(2, 3),
+	f := queryFlags{from: "me", maxParts: node.DefaultParts}
+	var c *cobra.Command
+	c = a.command("query TO AMOUNT", "Ask an index server for the cheapest way", cobra.RangeArgs(2, 3),
 		func(ctx context.Context, args []string) error {
-			return a.indexQuery(ctx, from, args[0], strings.Join(args[1:], " "), uri, minor, any)
+			if f.any && c.Flags().Changed("max-parts") && f.maxParts != 1 {
+				return wrong("--any finds one way; leave --max-parts %d out", f.maxParts)
+			}
+			return a.indexQuery(ctx, args[0], strings.Join(args[1:], " "), &f)
 		})
 	c.Long = "Asks for the cheapest way from me to TO for an amount, by what nodes have announced, and nothing is paid.\n" +
-		"TO and --from are keys, or names of friends."
-	c.Flags().StringVar(&from, "from", "", "who would pay (default: me)")
-	c.Flags().StringVar(&uri, "index", "", "link of the index server (default: the first in config.toml or KULA_INDEX)")
-	c.Flags().BoolVar(&any, "any", false, "any way will do, not the cheapest: sooner found")
-	minorFlag(c, &minor)
+		"What no single way carries goes over several at once. TO and --from are keys, or names of friends."
+	c.Flags().StringVar(&f.from, "from", f.from, "who would pay")
+	c.Flags().StringVar(&f.uri, "index", "", "link of the index server (default: the first in config.toml or KULA_INDEX)")
+	c.Flags().BoolVar(&f.any, "any", false, "any one way will do, not the cheapest: sooner found")
+	maxPartsFlag(c, &f.maxParts)
+	minorFlag(c, &f.minor)
 	return c
 }
 
-func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, minor, any bool) error {
-	v, err := a.currencies().amount(ctx, amount, minor)
+// queryFlags are the flags of index query as they were typed.
+type queryFlags struct {
+	from, uri  string
+	any, minor bool
+	maxParts   int
+}
+
+func (a *app) indexQuery(ctx context.Context, to, amount string, f *queryFlags) error {
+	if err := checkMaxParts(f.maxParts); err != nil {
+		return err
+	}
+	v, err := a.currencies().amount(ctx, amount, f.minor)
 	if err == nil {
 		v, err = positive(v)
 	}
@@ -164,7 +178,7 @@ func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, mino
 	if err != nil {
 		return err
 	}
-	servers := settingList(nonEmpty(uri), "KULA_INDEX", settings.Index, nil)
+	servers := settingList(nonEmpty(f.uri), "KULA_INDEX", settings.Index, nil)
 	if len(servers) == 0 {
 		return wrong("say which index server: --index 'kula:index?…', or set one in config.toml or KULA_INDEX")
 	}
@@ -175,19 +189,19 @@ func (a *app) indexQuery(ctx context.Context, from, to, amount, uri string, mino
 	if err := a.notBlocked(ctx, link.Key); err != nil {
 		return err
 	}
-	r := route.Request{Currency: v.Currency, Amount: v.Amount, MaxFee: route.NoMaxFee, Announced: true}
+	r := route.Request{Currency: v.Currency, Amount: v.Amount, MaxFee: route.NoMaxFee, Announced: true, MaxParts: uint32(f.maxParts)}
+	if f.any {
+		r.MaxParts = 1
+	}
 	if r.To, err = a.key(ctx, to); err != nil {
 		return err
 	}
-	if from == "" {
-		from = "me"
-	}
-	if r.From, err = a.key(ctx, from); err != nil {
+	if r.From, err = a.key(ctx, f.from); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTime)
 	defer cancel()
-	answer, err := index.Ask(ctx, servers[0], &route.Query{Request: r, Any: any})
+	answer, err := index.Ask(ctx, servers[0], &route.Query{Request: r, Any: f.any})
 	var no *route.Refusal
 	if errors.As(err, &no) {
 		return refuse(no.Code, "%s", no.Text)

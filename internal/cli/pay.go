@@ -43,7 +43,7 @@ func (a *app) payCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "only say whether it is possible, and the fee")
 	c.Flags().StringVar(&f.maxFee, "max-fee", "", "pay up to this fee without asking")
 	c.Flags().StringSliceVar(&f.route, "route", nil, "go through these: names or keys after me, the payee last, with commas")
-	c.Flags().IntVar(&f.maxParts, "max-parts", f.maxParts, "go in at most this many parts, each its own way")
+	maxPartsFlag(c, &f.maxParts)
 	waitFlag(c, &f.wait, defaultWait, "for the payment to end")
 	c.Flags().Var(&f.giveUp, "give-up", "for how long to try other ways")
 	c.Flags().StringVar(&f.text, "text", "", "what it is for; the payee sees it")
@@ -52,12 +52,23 @@ func (a *app) payCommand() *cobra.Command {
 	return c
 }
 
+func maxPartsFlag(c *cobra.Command, n *int) {
+	c.Flags().IntVar(n, "max-parts", *n, "go over at most this many ways at once")
+}
+
+func checkMaxParts(n int) error {
+	if n < 1 || n > route.MaxParts {
+		return wrong("--max-parts %d: a payment goes over 1 to %d ways at once", n, route.MaxParts)
+	}
+	return nil
+}
+
 func (a *app) pay(ctx context.Context, target, amount string, f *payFlags) error {
 	if err := checkText("--text", f.text); err != nil {
 		return err
 	}
-	if f.maxParts < 1 || f.maxParts > route.MaxParts {
-		return wrong("--max-parts %d: a payment goes in 1 to %d parts", f.maxParts, route.MaxParts)
+	if err := checkMaxParts(f.maxParts); err != nil {
+		return err
 	}
 	// 0 would mean the node's own choice
 	order := api.Order{Route: f.route, MaxParts: f.maxParts, Text: f.text, GiveUpMs: max(1, time.Duration(f.giveUp).Milliseconds()), WaitMs: time.Duration(f.wait).Milliseconds()}
@@ -283,7 +294,7 @@ func quoteWords(q *node.QuoteView, n names, most bool) string {
 	case !q.Possible:
 		return "Not possible. " + reasonWords(q.Reason)
 	case most && q.UpTo != nil:
-		return fmt.Sprintf("You can pay up to %s%s; the fee for that would be %s.", q.UpTo, n.through(q.Parts), q.Fee)
+		return fmt.Sprintf("You can pay up to %s%s; the fee for that would be %s.%s", q.UpTo, n.through(q.Parts), q.Fee, n.ways(q.Parts))
 	}
-	return fmt.Sprintf("Possible: %s%s, fee %s.", q.Amount, n.through(q.Parts), q.Fee)
+	return fmt.Sprintf("Possible: %s%s, fee %s.%s", q.Amount, n.through(q.Parts), q.Fee, n.ways(q.Parts))
 }

@@ -188,13 +188,29 @@ func (n names) through(parts []node.PartView) string {
 	}
 	switch {
 	case len(parts) > 1 && len(words) == 0:
-		return fmt.Sprintf(" in %d parts", len(parts))
+		return fmt.Sprintf(" over %d ways", len(parts))
 	case len(parts) > 1:
-		return fmt.Sprintf(" in %d parts, through %s", len(parts), list(words))
+		return fmt.Sprintf(" over %d ways, through %s", len(parts), list(words))
 	case len(words) == 0:
 		return ""
 	}
 	return " through " + list(words)
+}
+
+// ways gives each way of several a line: what goes over it and what that costs.
+func (n names) ways(parts []node.PartView) string {
+	if len(parts) < 2 {
+		return ""
+	}
+	var b strings.Builder
+	for _, p := range parts {
+		through := n.through([]node.PartView{p})
+		if through == "" {
+			through = " directly"
+		}
+		fmt.Fprintf(&b, "\n  %s%s, fee %s", p.Amount, through, p.Fee)
+	}
+	return b.String()
 }
 
 // payee of a payment, by name.
