@@ -21,7 +21,8 @@
 //   - the Mainline DHT: BEP 44 mutable items; target = SHA-1(key)
 //   - Pkarr HTTP relays: PUT and GET /<key in z-base-32> with the payload as body; Relay is one
 //
-// Records fade within hours, so whoever publishes does it again every Republish.
+// Records fade within hours, so whoever publishes does it again every Republish. HTTP relays are
+// asked every minute (Finder.Recheck) whether they have the record, and given it again if not (Renew): one that was restarted has nothing.
 //
 // # Servers
 //

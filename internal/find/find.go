@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"kula/ident"
@@ -15,6 +16,10 @@ import (
 // Republish is how often what is published has to be published again: nodes of the DHT
 // forget after two hours, and peers after half an hour (BEP 5 leaves it open).
 const Republish = 25 * time.Minute
+
+// recheck is how often Renew is called. A relay that keeps its records in memory has lost them when it was restarted:
+// so whoever published there is missed for a minute, for one request of a kilobyte in each.
+const recheck = time.Minute
 
 // place is where records are published and looked up.
 type place interface {
@@ -25,8 +30,14 @@ type place interface {
 
 // Finder publishes and resolves. Its methods may be called from any goroutine.
 type Finder struct {
+	// Recheck is how often whoever publishes calls Renew: a minute, unless set otherwise before.
+	Recheck time.Duration
+
 	places []place
 	dht    *mainline // nil: none
+
+	mu   sync.Mutex
+	last *Record // that was to be published; nil: none
 }
 
 // CheckPlace says why text names no place: "dht", "dht:HOST:PORT", or the URL of a Pkarr relay.
@@ -56,7 +67,7 @@ func dhtPlace(text string) (start string, ok bool, err error) {
 // Open makes a Finder for places as CheckPlace knows them; several dht:HOST:PORT are nodes of
 // one DHT. Nothing is sent before it is used.
 func Open(places []string) (*Finder, error) {
-	f := &Finder{}
+	f := &Finder{Recheck: recheck}
 	var start []string
 	public, private := false, false
 	for _, text := range places {
@@ -124,11 +135,32 @@ func (f *Finder) Publish(ctx context.Context, seed [32]byte, addrs []string) err
 	if err != nil {
 		return err
 	}
+	f.mu.Lock()
+	f.last = r
+	f.mu.Unlock()
 	errs := f.each(func(p place) error { return p.publish(ctx, r) })
 	if len(errs) == len(f.places) {
 		return errors.Join(errs...)
 	}
 	return nil
+}
+
+// Renew publishes the record of the last Publish again at those relays that have none of its key, or an older one: they were
+// restarted, or were not there. The DHT is not asked: it does not forget at once, and a walk through it is 50 questions. The
+// error joins those of the relays that do not answer or do not take it.
+func (f *Finder) Renew(ctx context.Context) error {
+	f.mu.Lock()
+	r := f.last
+	f.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	return errors.Join(f.each(func(p place) error {
+		if w, ok := p.(*web); ok {
+			return w.renew(ctx, r)
+		}
+		return nil
+	})...)
 }
 
 // Resolve looks where key can be reached, by its newest record at any place.

@@ -83,6 +83,18 @@ func (w *web) publish(ctx context.Context, r *Record) error {
 	return err
 }
 
+// renew publishes r unless the relay has it or a newer one.
+func (w *web) renew(ctx context.Context, r *Record) error {
+	there, err := w.resolve(ctx, r.Key)
+	switch {
+	case err == nil && !r.newer(there):
+		return nil
+	case err == nil, errors.Is(err, errNone), errors.Is(err, ErrRecord):
+		return w.publish(ctx, r)
+	}
+	return err
+}
+
 func (w *web) resolve(ctx context.Context, key ident.ID) (*Record, error) {
 	code, b, err := w.do(ctx, http.MethodGet, key, nil)
 	switch {

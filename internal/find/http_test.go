@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"kula/ident"
@@ -49,6 +51,91 @@ func TestRelay(t *testing.T) {
 	}
 	if code := put(t, s.URL, key, nil); code != http.StatusTooManyRequests {
 		t.Errorf("after %d records: %d", burstPerPrefix, code)
+	}
+}
+
+// restarting is a relay that can be stopped and started again without what it knew.
+type restarting struct {
+	t    *testing.T
+	addr string
+	*http.Server
+	puts atomic.Int32 // in all
+}
+
+func (s *restarting) start() {
+	s.t.Helper()
+	addr := "127.0.0.1:0"
+	if s.addr != "" {
+		addr = s.addr
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.addr = l.Addr().String()
+	relay := NewRelay()
+	s.Server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			s.puts.Add(1)
+		}
+		relay.ServeHTTP(w, r)
+	})}
+	go s.Serve(l)
+	s.t.Cleanup(func() { s.Close() })
+}
+
+// N-12: a relay that was restarted, or was not there, or has an older record gets it from Renew; one that has it, or a newer one, does not.
+func TestRelayThatStartsAgain(t *testing.T) {
+	here, away := &restarting{t: t}, &restarting{t: t}
+	here.start()
+	away.start()
+	away.Close()
+	f := open(t, "http://"+here.addr, "http://"+away.addr)
+	seed := seedOf(9)
+	key, want := keyOf(seed), []string{"/ip4/192.0.2.1/tcp/1"}
+	if err := f.Renew(within(t)); err != nil {
+		t.Errorf("before anything was published: %v", err)
+	}
+	if err := f.Publish(within(t), seed, want); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Renew(within(t)); err == nil || !strings.Contains(err.Error(), away.addr) || strings.Contains(err.Error(), here.addr) {
+		t.Errorf("one relay is away: %v", err)
+	}
+	here.Close()
+	here.start()
+	away.start()
+	for _, s := range []*restarting{here, away} {
+		if got, err := open(t, "http://"+s.addr).Resolve(within(t), key); !errors.Is(err, errNone) {
+			t.Errorf("after a restart: %q, %v", got, err)
+		}
+	}
+	old, err := New(seed, []string{"/ip4/192.0.2.3/tcp/1"}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := put(t, "http://"+away.addr, key, old.Payload()); code != http.StatusNoContent {
+		t.Errorf("an old record at a new relay: %d", code)
+	}
+	for range 3 {
+		if err := f.Renew(within(t)); err != nil {
+			t.Error(err)
+		}
+	}
+	for s, puts := range map[*restarting]int32{here: 2, away: 2} {
+		if got, err := open(t, "http://"+s.addr).Resolve(within(t), key); err != nil || !slices.Equal(got, want) || s.puts.Load() != puts {
+			t.Errorf("after Renew: %q, %v, %d times; want %q, %d times", got, err, s.puts.Load(), want, puts)
+		}
+	}
+	newer := []string{"/ip4/192.0.2.2/tcp/1"}
+	if err := open(t, "http://"+here.addr).Publish(within(t), seed, newer); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Renew(within(t)); err != nil {
+		t.Error(err)
+	}
+	if got, err := f.Resolve(within(t), key); err != nil || !slices.Equal(got, newer) || here.puts.Load() != 3 {
+		t.Errorf("a newer one of the same key: %q, %v, %d times", got, err, here.puts.Load())
 	}
 }
 

@@ -39,11 +39,12 @@ func (l *Loop) spoke() {
 	}
 }
 
-// publishAddrs publishes where this node can be reached, when that has changed and again before it
-// fades, until the loop ends.
+// publishAddrs publishes where this node can be reached, when that has changed, again before it
+// fades, and where it is gone, until the loop ends.
 func (l *Loop) publishAddrs() {
-	timer := time.NewTimer(settle)
+	timer, check := time.NewTimer(settle), time.NewTicker(l.opt.Finder.Recheck)
 	defer timer.Stop()
+	defer check.Stop()
 	seed := l.opt.Key.IdentitySeed()
 	for {
 		select {
@@ -51,6 +52,9 @@ func (l *Loop) publishAddrs() {
 			return
 		case <-l.moved:
 			timer.Reset(settle)
+			continue
+		case <-check.C:
+			l.renewAddrs()
 			continue
 		case <-timer.C:
 		}
@@ -63,6 +67,15 @@ func (l *Loop) publishAddrs() {
 			l.log.Warn("addresses are not published", "error", err, "again in", pause)
 		}
 		timer.Reset(pause)
+	}
+}
+
+// renewAddrs publishes where what was published is gone.
+func (l *Loop) renewAddrs() {
+	ctx, cancel := context.WithTimeout(l.life, publishTime)
+	defer cancel()
+	if err := l.opt.Finder.Renew(ctx); err != nil {
+		l.log.Debug("addresses are not published again", "error", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kula/ident"
+	"kula/internal/find"
 	"kula/internal/store"
 	"kula/money"
 	"kula/node"
@@ -36,6 +37,8 @@ type breakable struct {
 	broken chan struct{} // closed: commits fail
 }
 
+func newBreakable() *breakable { return &breakable{store.NewMemory(), make(chan struct{})} }
+
 var errDisk = errors.New("disk full")
 
 func (b *breakable) Commit(records []node.Record, rows []node.Row) error {
@@ -49,17 +52,18 @@ func (b *breakable) Commit(records []node.Record, rows []node.Row) error {
 
 // person is a running node of a test.
 type person struct {
-	t     *testing.T
-	name  string
-	key   byte
-	store *breakable
-	index []string // links of index servers
+	t      *testing.T
+	name   string
+	key    byte
+	store  *breakable
+	index  []string // links of index servers
+	finder *find.Finder
 	*Loop
 }
 
 func start(t *testing.T, name string, key byte, index ...string) *person {
 	t.Helper()
-	p := &person{t: t, name: name, key: key, index: index, store: &breakable{store.NewMemory(), make(chan struct{})}}
+	p := &person{t: t, name: name, key: key, index: index, store: newBreakable()}
 	p.restart()
 	t.Cleanup(func() { p.Close() })
 	return p
@@ -73,7 +77,7 @@ func (p *person) restart() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", p.name)
 	}
 	l, err := Start(Options{
-		Key: ident.NewKey([32]byte{p.key}), Store: p.store, Name: p.name, Log: log, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Index: p.index,
+		Key: ident.NewKey([32]byte{p.key}), Store: p.store, Name: p.name, Log: log, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Index: p.index, Finder: p.finder,
 	})
 	if err != nil {
 		p.t.Fatal(err)
