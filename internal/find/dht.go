@@ -21,6 +21,7 @@ import (
 	"github.com/anacrolix/dht/v2/krpc"
 	"github.com/anacrolix/dht/v2/traversal"
 	"github.com/anacrolix/torrent/bencode"
+	"github.com/anacrolix/torrent/iplist"
 	"golang.org/x/time/rate"
 
 	"kula/ident"
@@ -55,7 +56,10 @@ const (
 )
 
 // mainline is a client of the Mainline DHT.
-type mainline struct{ server *dht.Server }
+type mainline struct {
+	server *dht.Server
+	inside *inside
+}
 
 // newMainline opens a socket. start are HOST:PORT of nodes to begin with; none: the public
 // DHT's.
@@ -64,6 +68,12 @@ func newMainline(start []string) (*mainline, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newMainlineOn(conn, start)
+}
+
+// newMainlineOn takes a socket over.
+func newMainlineOn(conn net.PacketConn, start []string) (*mainline, error) {
+	m := &mainline{inside: &inside{}}
 	silence.Do(func() { alog.Default = nobody() }) // it would print what strangers send
 	c := dht.NewDefaultServerConfig()
 	c.Conn = &replies{PacketConn: conn}
@@ -71,14 +81,46 @@ func newMainline(start []string) (*mainline, error) {
 	c.Logger = nobody()
 	c.QueryResendDelay = func() time.Duration { return resend }
 	c.SendLimiter = rate.NewLimiter(perSecond, burstSent)
+	c.IPBlocklist = m.inside
 	if len(start) > 0 {
-		c.StartingNodes = func() ([]dht.Addr, error) { return dht.ResolveHostPorts(start) }
+		c.StartingNodes = func() ([]dht.Addr, error) {
+			list, err := dht.ResolveHostPorts(start)
+			for _, a := range list {
+				if isInside(a.IP()) {
+					m.inside.allowed.Store(true)
+				}
+			}
+			return list, err
+		}
 	}
-	s, err := dht.NewServer(c)
-	if err != nil {
+	var err error
+	if m.server, err = dht.NewServer(c); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &mainline{s}, nil
+	return m, nil
+}
+
+// inside refuses addresses inside somebody's network, to which strangers could have datagrams sent that their own would not
+// reach: the DHT neither sends there nor hears from there, and walks around them. They are allowed once a node that the user
+// named to begin with is at one: then the DHT is a private one.
+type inside struct{ allowed atomic.Bool }
+
+// Lookup is iplist.Ranger's, for what is refused.
+func (i *inside) Lookup(ip net.IP) (iplist.Range, bool) {
+	return iplist.Range{First: ip, Last: ip, Description: "inside a network"}, !i.allowed.Load() && isInside(ip)
+}
+
+// NumRanges is iplist.Ranger's.
+func (i *inside) NumRanges() int { return 1 }
+
+// shared are the addresses behind the routers of providers (RFC 6598).
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+// isInside says that an address is none of the public internet: loopback, private, link-local, multicast, or nothing.
+func isInside(ip net.IP) bool {
+	a, ok := netip.AddrFromSlice(ip)
+	a = a.Unmap()
+	return !ok || !a.IsGlobalUnicast() || a.IsPrivate() || shared.Contains(a)
 }
 
 var silence sync.Once
@@ -273,7 +315,7 @@ func (m *mainline) servers(ctx context.Context, k Kind) ([]netip.AddrPort, []nea
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, at := range someServers(res.Reply.R.Values) {
+		for _, at := range m.someServers(res.Reply.R.Values) {
 			found[at.Addr()] = at
 		}
 		return res
@@ -288,11 +330,14 @@ func (m *mainline) servers(ctx context.Context, k Kind) ([]netip.AddrPort, []nea
 	return list, near, err
 }
 
-// someServers are serversEach of the addresses in an answer, by chance.
-func someServers(values []krpc.NodeAddr) (list []netip.AddrPort) {
+// someServers are serversEach of the addresses in an answer, by chance: they will be dialled, so none inside a network.
+func (m *mainline) someServers(values []krpc.NodeAddr) (list []netip.AddrPort) {
 	for _, i := range rand.Perm(len(values)) {
 		v := values[i]
 		ip, ok := netip.AddrFromSlice(v.IP)
+		if _, refused := m.inside.Lookup(v.IP); refused {
+			continue
+		}
 		if ok && v.Port > 0 && v.Port < 1<<16 && len(list) < serversEach {
 			list = append(list, netip.AddrPortFrom(ip.Unmap(), uint16(v.Port)))
 		}

@@ -34,6 +34,7 @@
 //
 // This is a client of the DHT and nothing else: it answers no query, stores nothing for
 // anybody, and drops queries and whatever is not a reply before they are parsed. A look-up ends
-// after lookupTime or maxQueries questions. Answers over maxPayload bytes are not read. A
+// after lookupTime or maxQueries questions. What strangers say of nodes and servers at loopback, private and link-local
+// addresses is passed over, unless a node that the user named to begin with is at one. Answers over maxPayload bytes are not read. A
 // Relay keeps maxRecords records, each for a day at most, and paces each address prefix.
 package find
