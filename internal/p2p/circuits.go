@@ -24,6 +24,10 @@ const (
 	// places is for others.
 	relayFromPrefix = relayCircuits * 3 / 4
 
+	// relayRest is for how long each counts at least: whoever comes again and again otherwise has all places by those
+	// that are just being refused. Of two prefixes a dozen a second come so, and each takes a round trip.
+	relayRest = 2 * time.Second
+
 	// hopMessage is the longest request to a relay, hopTime how long it may take: libp2p's size, and the time that a
 	// handshake has.
 	hopMessage = 4 << 10
@@ -47,7 +51,7 @@ func newCircuits() *circuits {
 	return &circuits{pairs: map[[2]peer.ID]int{}, places: map[place]int{}}
 }
 
-// take counts one more, until the function it returns is called; nil if there is no room.
+// take counts one more, until the function it returns is called and for relayRest at least; nil if there is no room.
 func (c *circuits) take(src, dest peer.ID, from netip.Prefix) func() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,16 +61,20 @@ func (c *circuits) take(src, dest peer.ID, from netip.Prefix) func() {
 	}
 	c.pairs[pair]++
 	c.places[at]++
-	return sync.OnceFunc(func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.pairs[pair]--; c.pairs[pair] == 0 {
-			delete(c.pairs, pair)
-		}
-		if c.places[at]--; c.places[at] == 0 {
-			delete(c.places, at)
-		}
-	})
+	began := time.Now()
+	return sync.OnceFunc(func() { time.AfterFunc(relayRest-time.Since(began), func() { c.give(pair, at) }) })
+}
+
+// give takes one off.
+func (c *circuits) give(pair [2]peer.ID, at place) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pairs[pair]--; c.pairs[pair] == 0 {
+		delete(c.pairs, pair)
+	}
+	if c.places[at]--; c.places[at] == 0 {
+		delete(c.places, at)
+	}
 }
 
 // hops is the host of the relay service: whoever asks for a connection takes a place first.
@@ -81,27 +89,30 @@ func (t hops) SetStreamHandler(p protocol.ID, serve network.StreamHandler) {
 
 // hop reads a request, has it take its place, and passes it on to the service.
 func (r *Relay) hop(st network.Stream, serve network.StreamHandler) {
-	st.SetReadDeadline(time.Now().Add(hopTime))
-	ahead, m, err := readHop(st)
+	m := &pb.HopMessage{}
+	again, err := readRequest(st, m)
 	if err != nil {
 		st.Reset()
 		return
 	}
-	st.SetReadDeadline(time.Time{})
-	free := func() {}
 	if m.GetType() == pb.HopMessage_CONNECT {
 		dest, err := peer.IDFromBytes(m.GetPeer().GetId())
 		if err != nil {
 			st.Reset()
 			return
 		}
-		free = r.circuits.take(st.Conn().RemotePeer(), dest, prefixOf(st.Conn().RemoteMultiaddr()))
+		if !r.host.door.has(dest) { // nothing is counted for who is not there; the service says so
+			serve(again)
+			return
+		}
+		free := r.circuits.take(st.Conn().RemotePeer(), dest, prefixOf(st.Conn().RemoteMultiaddr()))
 		if free == nil {
 			r.refuse(st)
 			return
 		}
+		again.after = free
 	}
-	serve(&hopStream{ending{st, free}, bytes.NewReader(ahead)})
+	serve(again)
 }
 
 // refuse answers that there is no room.
@@ -120,25 +131,27 @@ func (r *Relay) refuse(st network.Stream) {
 	st.Close()
 }
 
-// readHop reads one request, its length before it, and not a byte more.
-func readHop(st io.Reader) ([]byte, *pb.HopMessage, error) {
+// readRequest reads one request to a relay or of one, its length before it, within hopTime, and gives the stream from which it can
+// be read once more.
+func readRequest(st network.Stream, m proto.Message) (*again, error) {
+	st.SetReadDeadline(time.Now().Add(hopTime))
 	var head bytes.Buffer
 	size, err := binary.ReadUvarint(oneByOne{io.TeeReader(st, &head)})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if size > hopMessage {
-		return nil, nil, &FrameError{frameTooLarge, size, hopMessage}
+		return nil, &FrameError{frameTooLarge, size, hopMessage}
 	}
 	body := make([]byte, size)
 	if _, err := io.ReadFull(st, body); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	m := &pb.HopMessage{}
 	if err := proto.Unmarshal(body, m); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return append(head.Bytes(), body...), m, nil
+	st.SetReadDeadline(time.Time{})
+	return &again{ending{st, func() {}}, bytes.NewReader(append(head.Bytes(), body...))}, nil
 }
 
 // oneByOne reads single bytes, so that nothing behind them is taken.
@@ -150,13 +163,13 @@ func (r oneByOne) ReadByte() (byte, error) {
 	return b[0], err
 }
 
-// hopStream gives the request once more, then what follows it; its end frees the place.
-type hopStream struct {
+// again gives a request once more, then what follows it.
+type again struct {
 	ending
 	ahead *bytes.Reader
 }
 
-func (s *hopStream) Read(b []byte) (int, error) {
+func (s *again) Read(b []byte) (int, error) {
 	if s.ahead.Len() > 0 {
 		return s.ahead.Read(b)
 	}

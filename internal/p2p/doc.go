@@ -93,7 +93,8 @@
 // UseRelays has the host ask relays (libp2p's circuit relay v2) to be reached through them:
 // a reservation is kept as long as the relay lives, and asked for again every ten seconds
 // at most when it does not. Addrs then begins with the addresses through them. Only relays that
-// the host asked may bring connections. A connection through a relay is authenticated and
+// the host asked may bring connections, and at most relayStrangers (4) of strangers each: the newest
+// takes the place of the oldest. A connection through a relay is authenticated and
 // encrypted between its two ends like any other.
 //
 // Over a QUIC connection the relay is also asked where it sees this host's socket: protocol

@@ -300,6 +300,13 @@ func guestOf(c network.Conn) *guest {
 	return g
 }
 
+// has says whether there is a connection with p.
+func (d *door) has(p peer.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.conns[p]) > 0
+}
+
 // isRelay says whether this host asks p to be reached through it.
 func (d *door) isRelay(p peer.ID) bool {
 	d.mu.Lock()

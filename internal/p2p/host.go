@@ -56,6 +56,8 @@ type Host struct {
 	news   chan struct{}   // 1 place: Addrs may have changed
 	client *circuit.Client // relaying, as a transport
 
+	visitors visitors
+
 	mu     sync.Mutex
 	closed bool
 	state

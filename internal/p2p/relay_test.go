@@ -154,10 +154,14 @@ func TestRelayRestarts(t *testing.T) {
 // spec N-4: what a client may have is bounded, whatever it asks for.
 func TestRelayBounds(t *testing.T) {
 	r := startRelay(t, tcp4)
-	b := start(t, "ben", Config{Relays: r.Addrs(), Strangers: 99, StrangersPerPrefix: 99})
-	addrs := b.through()
+	var friends []string
 	for i := range relayFromPrefix + 1 {
-		c := start(t, fmt.Sprintf("client %d", i), Config{}, "ben")
+		friends = append(friends, fmt.Sprintf("client %d", i))
+	}
+	b := start(t, "ben", Config{Relays: r.Addrs()}, friends...)
+	addrs := b.through()
+	for i, name := range friends {
+		c := start(t, name, Config{}, "ben")
 		c.Want(b.ID(), addrs)
 		if i < relayFromPrefix {
 			c.session("ben")

@@ -126,7 +126,11 @@ func (h *Host) inbound(st network.Stream) {
 	case raw != nil && (proto != stopProtocol || h.door.isRelay(g.peer)) && g.hold():
 		st.SetDeadline(time.Time{})
 		out = func() {} // the stream outlives this call
-		raw(h.keepStream(st, g, g.goOut))
+		if st := h.keepStream(st, g, g.goOut); proto == stopProtocol {
+			h.visit(st, g.peer, raw)
+		} else {
+			raw(st)
+		}
 	default: // closing
 		st.ResetWithError(codeShutdown)
 	}
