@@ -48,6 +48,8 @@ var layers = map[string]struct {
 	"examples/till":     {imports: []string{"github.com/skip2/go-qrcode", "kula/client", "kula/money"}},
 	"bench":             {imports: []string{"golang.org/x/sys/", "kula/ident", "kula/internal/index", "kula/internal/p2p", "kula/money", "kula/route", "kula/wire"}},
 
+	"internal/find/findtest": {imports: []string{"github.com/anacrolix/", "golang.org/x/time/rate"}},
+
 	"internal/p2p/p2ptest": {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/"}},
 	"internal/p2p":         {imports: []string{"kula/ident", "github.com/libp2p/", "github.com/multiformats/", "github.com/quic-go/", "golang.org/x/", "google.golang.org/protobuf/"}},
 }

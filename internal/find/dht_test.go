@@ -11,11 +11,13 @@ import (
 	"github.com/anacrolix/dht/v2"
 	"github.com/anacrolix/dht/v2/krpc"
 	"github.com/anacrolix/torrent/bencode"
+
+	"kula/internal/find/findtest"
 )
 
 // N-10, N-12: published on a DHT of loopback nodes and looked up there; republished, the later one counts.
 func TestDHT(t *testing.T) {
-	place, _ := privateDHT(t, 12)
+	place := findtest.Run(t, 12).Place
 	ana, ben := open(t, place), open(t, place)
 	seed := seedOf(20)
 	key := keyOf(seed)
@@ -34,7 +36,7 @@ func TestDHT(t *testing.T) {
 
 // N-15: servers announce themselves and are found, each kind by itself.
 func TestServers(t *testing.T) {
-	place, _ := privateDHT(t, 8)
+	place := findtest.Run(t, 8).Place
 	server, user := open(t, place), open(t, place)
 	if err := server.Announce(within(t), Index, 4282); err != nil {
 		t.Fatal(err)
@@ -75,28 +77,7 @@ func TestLyingNode(t *testing.T) {
 		"no packet": func(r *krpc.Return) { r.V, r.Seq, r.K = bencode.MustMarshal(7), &other.Time, key },
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			go func() {
-				b := make([]byte, 2048)
-				for {
-					n, from, err := conn.ReadFrom(b)
-					if err != nil {
-						return
-					}
-					var q krpc.Msg
-					if bencode.Unmarshal(b[:n], &q) != nil {
-						continue
-					}
-					r := krpc.Return{ID: krpc.RandomNodeID()}
-					lie(&r)
-					conn.WriteTo(bencode.MustMarshal(krpc.Msg{T: q.T, Y: "r", R: &r}), from)
-				}
-			}()
-			if got, err := open(t, "dht:"+conn.LocalAddr().String()).Resolve(within(t), key); !errors.Is(err, errNone) {
+			if got, err := open(t, "dht:"+findtest.Answer(t, lie).String()).Resolve(within(t), key); !errors.Is(err, errNone) {
 				t.Errorf("%q, %v", got, err)
 			}
 		})
@@ -105,10 +86,10 @@ func TestLyingNode(t *testing.T) {
 
 // Nobody gets an answer from this client, and a query with any name leaves no trace.
 func TestClientAnswersNothing(t *testing.T) {
-	place, nodes := privateDHT(t, 1)
-	f := open(t, place)
+	d := findtest.Run(t, 1)
+	f := open(t, d.Place)
 	at := f.dht.server.Addr().(*net.UDPAddr)
-	res := nodes[0].Query(within(t), dht.NewAddr(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: at.Port}), "ping", dht.QueryInput{NumTries: 1})
+	res := d.Nodes[0].Query(within(t), dht.NewAddr(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: at.Port}), "ping", dht.QueryInput{NumTries: 1})
 	if res.Err == nil {
 		t.Errorf("it answers %+v", res.Reply)
 	}

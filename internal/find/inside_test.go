@@ -8,7 +8,8 @@ import (
 	"testing"
 
 	"github.com/anacrolix/dht/v2/krpc"
-	"github.com/anacrolix/torrent/bencode"
+
+	"kula/internal/find/findtest"
 )
 
 // outside is a socket for which all of 203.0.113.0/24 is this machine, so that loopback nodes have public addresses. It notes
@@ -45,36 +46,13 @@ var (
 	loopback = netip.MustParseAddr("127.0.0.1")
 )
 
-// answering answers each question of the DHT at a port of loopback, odd or even, as answer fills it.
+// answering answers at a port of loopback, an odd or an even one.
 func answering(t *testing.T, odd bool, answer func(*krpc.Return)) (port int) {
 	t.Helper()
 	for {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+		if port := findtest.Answer(t, answer).Port; port%2 == 1 == odd {
+			return port
 		}
-		t.Cleanup(func() { conn.Close() })
-		port = conn.LocalAddr().(*net.UDPAddr).Port
-		if (port%2 == 1) != odd {
-			continue // kept until the end, so that the next is another
-		}
-		go func() {
-			b := make([]byte, 2048)
-			for {
-				n, from, err := conn.ReadFrom(b)
-				if err != nil {
-					return
-				}
-				var q krpc.Msg
-				if bencode.Unmarshal(b[:n], &q) != nil {
-					continue
-				}
-				r := krpc.Return{ID: krpc.RandomNodeID()}
-				answer(&r)
-				conn.WriteTo(bencode.MustMarshal(krpc.Msg{T: q.T, Y: "r", R: &r}), from)
-			}
-		}()
-		return port
 	}
 }
 

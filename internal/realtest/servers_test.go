@@ -3,92 +3,27 @@
 package realtest
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	alog "github.com/anacrolix/log"
-
-	"github.com/anacrolix/dht/v2"
-	"github.com/anacrolix/dht/v2/krpc"
-	peer_store "github.com/anacrolix/dht/v2/peer-store"
-
 	"kula/internal/api"
+	"kula/internal/find/findtest"
 	"kula/node"
 )
-
-// announcedAt is what the nodes of the test's DHT were told; all of them share it.
-type announcedAt struct {
-	mu  sync.Mutex
-	all map[peer_store.InfoHash][]krpc.NodeAddr
-}
-
-func (p *announcedAt) AddPeer(h peer_store.InfoHash, at krpc.NodeAddr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.all[h] = append(p.all[h], at)
-}
-
-func (p *announcedAt) GetPeers(h peer_store.InfoHash) []krpc.NodeAddr {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.all[h])
-}
-
-// startDHT runs a DHT of loopback nodes and returns how the program is told to use it, and what was announced.
-func startDHT(t testing.TB) (place string, told *announcedAt) {
-	t.Helper()
-	told = &announcedAt{all: map[peer_store.InfoHash][]krpc.NodeAddr{}}
-	var first dht.Addr
-	for i := range 5 {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := dht.NewDefaultServerConfig()
-		c.Conn, c.PeerStore, c.Logger = conn, told, alog.NewLogger()
-		c.Logger.SetHandlers(alog.DiscardHandler)
-		c.StartingNodes = func() ([]dht.Addr, error) {
-			if i == 0 {
-				return nil, nil
-			}
-			return []dht.Addr{first}, nil
-		}
-		s, err := dht.NewServer(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.Close)
-		if i == 0 {
-			first = dht.NewAddr(conn.LocalAddr())
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		_, err = s.BootstrapContext(ctx)
-		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return "dht:" + first.String(), told
-}
 
 // An index server and a relay announce themselves on the DHT; a node that is told nothing but to look there finds both:
 // it is reached through the one, and pays along a way that the other knows (N-15, N-16), until its user blocks them (N-17). One finds another by its key on the DHT.
 func TestServersAreFound(t *testing.T) {
-	place, told := startDHT(t)
+	dht := findtest.Run(t, 5)
+	place := dht.Place
 	n := &inet{t: t} // no rooms: all on this machine
 	n.serve("", "index", nil, "index", "serve", "--listen", "127.0.0.1:0", "--announce", place)
 	n.serve("", "relay", nil, "relay", "serve", "--listen", freePort(t), "--announce", place)
 	for began := time.Now(); ; pause(nil, 20*time.Millisecond) {
-		told.mu.Lock()
-		kinds := len(told.all)
-		told.mu.Unlock()
+		kinds := dht.Announced()
 		if kinds == 2 {
 			break
 		}
