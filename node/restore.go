@@ -29,11 +29,11 @@ func (n *Node) oldCopy(f *friend) {
 	n.send(f, &wire.Ask{})
 }
 
-// unclaimed: the friend does not hold more than I know. Parts that waited for its word go on.
+// unclaimed: the friend does not hold more than I know. Parts that waited for its word go on; payments that did, when the
+// caller tries them again.
 func (n *Node) unclaimed(f *friend) {
 	f.claimed = false
 	n.unstick()
-	n.tryCatching()
 }
 
 // givenUp: friends who have not come since the start are not waited for any longer.
@@ -198,6 +198,7 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		f.problem = "its snapshot is of no use: " + err.Error()
 		if f.session.suspect {
 			n.unclaimed(f)
+			n.tryCatching()
 		}
 		n.refuse(f, 0, 0, err)
 		if f.tentative {
@@ -241,6 +242,7 @@ func (n *Node) recallTerms(f *friend, shown *credit.Channel) bool {
 	f.session.suspect = false
 	n.markChannel(f)
 	n.unclaimed(f)
+	n.tryCatching()
 	n.hangup(f) // the next hello says that nothing is missing
 	n.tellFriend(f)
 	return true

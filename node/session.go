@@ -283,9 +283,9 @@ func (n *Node) hello(f *friend, h *wire.Hello) {
 		n.propose(f)
 		n.unclaimed(f)
 	}
+	n.tryCatching()
 	n.touch(f)
 	n.tellFriend(f)
-	n.tryCatching()
 }
 
 func (n *Node) learn(f *friend, h *wire.Hello) {
