@@ -191,6 +191,10 @@ func (n *Node) reveal(f *friend, m *wire.Reveal) {
 		out.early = m // whether somebody behind me pays it is found out when the restore ends
 		return
 	}
+	if out.up.friend == nil && out.payment == nil {
+		n.advances[l.Part] = &advance{Next: f.id, Lock: l.Lock, Preimages: m.Preimages, Note: m.Note}
+		n.markAdvance(l.Part)
+	}
 	out.preimages = m.Preimages
 	f.ch.Fulfil(m.Number)
 	n.markOut(f, m.Number)

@@ -23,7 +23,7 @@ func Load(suite ident.Suite, cfg Config, records iter.Seq2[Record, error]) (*Nod
 		}
 		byKind[r.Kind] = append(byKind[r.Kind], r)
 	}
-	for _, kind := range []string{kindSelf, kindFriend, kindChannel, kindInvoice, kindPayment, kindOut, kindIn, kindInvitation, kindRequest, kindBlock, kindSeen} {
+	for _, kind := range []string{kindSelf, kindFriend, kindChannel, kindInvoice, kindPayment, kindOut, kindIn, kindInvitation, kindRequest, kindBlock, kindSeen, kindAdvance} {
 		list := byKind[kind]
 		slices.SortFunc(list, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
 		for _, r := range list {
@@ -76,6 +76,12 @@ func (n *Node) load(r Record) error {
 		n.requests[r.invitation.Token] = r
 	case kindSeen:
 		return n.seen.load(r)
+	case kindAdvance:
+		a := new(advance)
+		if err := wire.Unmarshal(r.Value, a); err != nil {
+			return err
+		}
+		n.advances[a.Lock.Part] = a
 	case kindBlock:
 		id, err := ident.ParseID(r.Key)
 		if err != nil {

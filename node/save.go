@@ -26,6 +26,7 @@ const (
 	kindRequest    = "request"
 	kindBlock      = "block"
 	kindSeen       = "seen"
+	kindAdvance    = "advance"
 
 	// KindPaymentDone and KindInvoiceDone hold what has ended: found by id, never loaded.
 	KindPaymentDone = "payment-done"
@@ -37,7 +38,7 @@ const (
 )
 
 // Kinds are the kinds that Load wants to see.
-var Kinds = []string{kindSelf, kindFriend, kindChannel, kindIn, kindOut, kindPayment, kindInvoice, kindInvitation, kindRequest, kindBlock, kindSeen}
+var Kinds = []string{kindSelf, kindFriend, kindChannel, kindIn, kindOut, kindPayment, kindInvoice, kindInvitation, kindRequest, kindBlock, kindSeen, kindAdvance}
 
 type recordKey struct {
 	kind   string
@@ -177,6 +178,10 @@ func (n *Node) saved(k recordKey) any {
 		}
 	case kindSeen:
 		return n.seen.saved(seenNumber(k.id))
+	case kindAdvance:
+		if a := n.advances[k.id]; a != nil {
+			return a
+		}
 	case kindInvitation:
 		if v := n.invitations[k.id]; v != nil {
 			return v

@@ -48,6 +48,16 @@ func TestScenario15ShownTwice(t *testing.T) {
 // lockedBy says whether o's view shows a lock of m's.
 func lockedBy(m, o *Member) bool { return currencyOf(o.with(m), FST).LockedByThem.Amount > 0 }
 
+// opens says whether to has shown the preimages of a lock of m's.
+func (w *World) opens(m, to *Member) bool {
+	for _, l := range w.watch.ledger(m.id, to.id).locks {
+		if l.passed {
+			return true
+		}
+	}
+	return false
+}
+
 // A payer restored from its phrase is asked to pay an invoice again while it still waits for a friend who is away: that
 // is the payment for which an amount is set aside already, and nothing is tried beside it.
 func TestScenario15PaidWhileRestored(t *testing.T) {
@@ -362,4 +372,38 @@ func TestScenario15LimitOfAnOldCopy(t *testing.T) {
 	v := currencyOf(one.with(payee), FST)
 	w.assert(v.LimitReceived.Amount == 70, "the friend may owe %d", v.LimitReceived.Amount)
 	finish(t, w)
+}
+
+// A mediator restored from its phrase pays the payee while the payer is away longer than a restore waits. When the payer
+// comes back, the mediator opens what that one still has locked: it has kept what it paid for (spec P-53).
+func TestScenario15PaidBeforeItsPayerCame(t *testing.T) {
+	for _, push := range []bool{false, true} {
+		for _, crash := range []bool{false, true} {
+			w := three()
+			a, b, c := w.Members[0], w.Members[1], w.Members[2]
+			var id wire.PaymentID
+			if push {
+				id, _ = w.Pay(a, &node.Pay{To: c.key, Value: money.Value{Amount: 15, Currency: FST}})
+			} else {
+				i := w.Invoice(c, money.Value{Amount: 15, Currency: FST}, false)
+				id, _ = w.Pay(a, &node.Pay{Invoice: i.URI})
+			}
+			w.until("the payee opens its lock", func() bool { w.Run(1); return w.opens(b, c) })
+			a.Crash()
+			b.Crash()
+			b.restore, b.disk, b.config.Restored = true, newDisk(), true
+			b.Start()
+			w.until("the payee is paid", func() bool { w.Run(50); return c.Balance(FST) == 15 })
+			w.Run(60_000)
+			if crash {
+				b.Crash()
+				b.Start()
+			}
+			a.Start()
+			w.Run(5000)
+			paid(w, a.Outcome(id))
+			w.Expect("paid", FST, -20, 5, 15)
+			finish(t, w)
+		}
+	}
 }
