@@ -29,6 +29,7 @@
 //	parts.go     its locks: lock, retry, give up; plan.go finds routes, learned.go remembers what failed
 //	verify.go    the signatures of one Step, verified together
 //	restore.go   after the phrase or an old copy
+//	relink.go    what locks belong to after that
 //	command.go   what the user asks; invite.go invitations and agreements
 //	book.go      rows and their check; save.go and load.go records; announce.go and quote.go for index servers
 //	words.go     views and sentences for people
