@@ -147,11 +147,15 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 	if err != nil {
 		return // somebody else's: its incoming lock may come back with another friend
 	}
+	p := n.payments[box.Payment]
 	if l.End != credit.Fulfilled && (l.End == credit.Dropped || slices.Contains(f.ch.Theirs.Cancels, l.Number)) {
+		if p != nil && p.stage == stagePaid && p.partOf(l.Part) != nil { // it was paid without this one
+			p.drop(p.partOf(l.Part))
+			n.donePayment(p)
+		}
 		return // an earlier try, whose drop the friend does not know of yet
 	}
 	payee := r.Hops[len(r.Hops)-1]
-	p := n.payments[box.Payment]
 	if p == nil {
 		p = &payment{
 			id: box.Payment, salt: box.Salt, form: box.Form, payee: payee, value: money.Value{Amount: box.Total, Currency: box.Currency},
@@ -193,6 +197,13 @@ func (n *Node) restoring() bool {
 func (n *Node) orphans() {
 	heard := !n.restoring()
 	for _, p := range n.inOrder() {
+		if p.stage == stagePaid { // what is gone of it was fulfilled
+			if heard {
+				delete(n.payments, p.id)
+				n.markPayment(p)
+			}
+			continue
+		}
 		for _, t := range slices.Clone(p.parts) {
 			f := t.at.friend
 			if f == nil {
@@ -202,10 +213,6 @@ func (n *Node) orphans() {
 				p.drop(t)
 				n.markPayment(p)
 			}
-		}
-		if heard && p.stage == stagePaid {
-			delete(n.payments, p.id)
-			n.markPayment(p)
 		}
 		if heard && stageRoute < p.stage && p.stage < stageCancel && len(p.parts) > 0 && !p.whole() {
 			n.giveUpRest(p, &wire.Reason{Code: wire.GaveUp, At: n.me, Currency: p.value.Currency, Text: "restored: not all of it is there"})

@@ -189,11 +189,9 @@ func (w *World) auditLive(m *Member) {
 
 // auditDone: what the payer's disk says of each ended payment is what was written in promises.
 func (w *World) auditDone(m *Member) {
-	if m.restore {
-		return
-	}
 	paid := map[wire.PaymentID]money.Amount{}
 	times := map[wire.PaymentID]int{}
+	forgotten := map[wire.PaymentID]bool{} // paid in part before the disk was replaced: what it says of them need not be whole
 	brought := map[wire.PaymentID]money.Amount{}
 	for _, k := range w.watch.order {
 		if k.to == m.id || k.from != m.id {
@@ -208,6 +206,7 @@ func (w *World) auditDone(m *Member) {
 			if id, ok := w.paymentOf(t.lock.Part); ok {
 				paid[id] += t.lock.Amount
 				times[id]++
+				forgotten[id] = forgotten[id] || m.forgot(t)
 				if a := w.watch.tries[t.lock.Part]; a != nil {
 					brought[id] += a.amount
 				}
@@ -222,19 +221,20 @@ func (w *World) auditDone(m *Member) {
 			return
 		}
 		id, _ := wire.ParseID16(key)
+		known := !forgotten[id] && !(m.blank && times[id] > len(v.Parts)) // a friend of whom it knew nothing came with a part after the first was paid
 		total := v.Amount.Amount + v.Fee.Amount
 		var parts money.Amount // less than the total where a liar opened a part before all had come
 		for _, t := range v.Parts {
 			parts += t.Amount.Amount + t.Fee.Amount
 		}
 		switch {
-		case v.State == node.Returned && times[id] > 0:
+		case known && v.State == node.Returned && times[id] > 0:
 			w.fail("S6", "%s: payment %s is returned, and %d were paid", m, key, paid[id])
-		case v.State == node.Paid && times[id] != len(v.Parts) && (w.honest() || times[id] > len(v.Parts)):
+		case known && v.State == node.Paid && times[id] != len(v.Parts) && (w.honest() || times[id] > len(v.Parts)):
 			w.fail("S6", "%s: payment %s is paid, in %d locks of %d parts", m, key, times[id], len(v.Parts))
-		case v.State == node.Paid && times[id] == len(v.Parts) && paid[id] != parts:
+		case known && v.State == node.Paid && times[id] == len(v.Parts) && paid[id] != parts:
 			w.fail("S6", "%s: payment %s cost %d, it says %d", m, key, paid[id], parts)
-		case v.State == node.Paid && (parts > total || parts < total && w.honest()):
+		case v.State == node.Paid && (parts > total || known && parts < total && w.honest()):
 			w.fail("S6", "%s: payment %s is of %d, its parts of %d", m, key, total, parts)
 		}
 		if v.State == node.Paid {
@@ -332,12 +332,12 @@ func (w *World) auditParts() {
 			if t.fulfil || claim {
 				of(k.to).gets += t.lock.Amount
 			}
-			if t.fulfil {
+			if t.fulfil && !w.byID[k.from].forgot(t) && !(t.dropped && t.droppedAt <= w.byID[k.from].since) { // what it had paid for when its disk was replaced is its loss (P-53)
 				of(k.from).gives += t.lock.Amount
 			}
 			if box := t.box; t.final {
 				final[k.to] = true
-				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && !to.restore && !w.watch.ledger(k.from, k.to).back && !counted[named{k, t.lock.Number}] {
+				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && !to.blank && t.revealedAt > to.since && !w.watch.ledger(k.from, k.to).back && !counted[named{k, t.lock.Number}] {
 					counted[named{k, t.lock.Number}] = true
 					invoices[box.Payment] += box.Amount * 1_000_000 / box.Total
 					tales[box.Payment] += w.story(part) + " | "
@@ -346,7 +346,7 @@ func (w *World) auditParts() {
 		}
 		for id, f := range flows {
 			m := w.byID[id]
-			if m.liar != nil || m.restore || w.watch.origin[part] == id {
+			if m.liar != nil || w.watch.origin[part] == id {
 				continue
 			}
 			if f.gets < f.gives {

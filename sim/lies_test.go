@@ -268,7 +268,7 @@ func TestScenario12ForgedSnapshot(t *testing.T) {
 			}
 			if lost == 1 {
 				r.Crash()
-				r.restore, r.disk, r.config.Restored = true, newDisk(), true
+				r.putBack(nil)
 				r.Start()
 				w.Must(r, &node.Find{Friend: l.key, Address: address(l.index)})
 			} else {

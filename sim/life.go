@@ -200,9 +200,8 @@ func (w *World) faultLostDisk() {
 	}
 	w.Stats.Faults[FaultLostDisk]++
 	m.Crash()
-	m.restore, m.crashes = true, nil
-	m.disk = newDisk()
-	m.config.Restored = true
+	m.crashes = nil
+	m.putBack(nil)
 	w.at(w.between(100, 5000), m.Start)
 }
 
@@ -215,8 +214,8 @@ func (w *World) faultOldCopy() {
 		}
 		w.Stats.Faults[FaultOldCopy]++
 		m.Crash()
-		m.restore, m.crashes = true, nil
-		m.disk = copied
+		m.crashes = nil
+		m.putBack(copied)
 		w.at(w.between(100, 5000), m.Start)
 	})
 }

@@ -35,7 +35,9 @@ type Member struct {
 	saving  bool
 	saves   int // commits so far
 	crashes map[int]crash
-	restore bool // it has lost its disk, or runs an old copy: allowed to reuse numbers that nobody accepted
+	restore bool  // it has lost its disk, or runs an old copy: allowed to reuse numbers that nobody accepted
+	since   int64 // when that was, in milliseconds of true time: what it did before it may not know
+	blank   bool  // it has had nothing but its phrase
 	liar    *liar
 }
 
@@ -269,6 +271,18 @@ func (m *Member) send(o node.Out) {
 		return
 	}
 	m.w.net.transmit(m, o.Peer, o.Session.Session, o.Message)
+}
+
+// forgot says whether m has fulfilled a lock before its disk was replaced: it may know nothing of that.
+func (m *Member) forgot(l *toldLock) bool { return l.fulfil && l.endedAt <= m.since }
+
+// putBack gives a member that is down another disk: an older copy of its own, or, with nil, none, and its phrase.
+func (m *Member) putBack(copied *disk) {
+	m.restore, m.since, m.disk, m.config.Restored = true, m.w.now, copied, copied == nil
+	if copied == nil {
+		m.disk, m.blank = newDisk(), true
+	}
+	m.w.watch.onions.forget(m.id)
 }
 
 // Crash stops a member without any more ado. What is not on disk is lost.

@@ -16,7 +16,7 @@ func midRestore() (w *World, payee, away, here *Member) {
 	paid(w, w.PayInvoice(here, payee, 5))
 	away.Crash()
 	payee.Crash()
-	payee.restore, payee.config.Restored, payee.disk = true, true, newDisk()
+	payee.putBack(nil)
 	payee.Start()
 	w.Run(5000)
 	w.assert(payee.with(away) != nil && payee.with(here) != nil && !payee.with(here).Ready, "the restore is not under way: %+v, %+v", payee.with(away), payee.with(here))

@@ -19,11 +19,7 @@ func shop() (w *World, payee, one, two *Member) {
 // comeBack starts a member again with another disk, and waits until its friends have shown what they hold.
 func (w *World) comeBack(m *Member, d *disk) {
 	m.Crash()
-	m.restore = true
-	if m.config.Restored = d == nil; d == nil {
-		d = newDisk()
-	}
-	m.disk = d
+	m.putBack(d)
 	m.Start()
 	w.Run(40_000)
 }

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"maps"
+
 	"kula/ident"
 	"kula/node"
 	"kula/onion"
@@ -31,6 +33,13 @@ func newOnions() onions {
 	return onions{carried: map[use]uint64{}, answered: map[use]uint64{}, failed: map[wire.PartID][]why{}}
 }
 
+// forget drops what a member used before its disk was replaced: it does not know it either.
+func (o *onions) forget(id ident.ID) {
+	for _, uses := range []map[use]uint64{o.carried, o.answered} {
+		maps.DeleteFunc(uses, func(u use, _ uint64) bool { return u.by == id })
+	}
+}
+
 // onionLocked judges an onion that an honest member locks towards a friend (rules S15 and S16).
 func (x *watch) onionLocked(m *Member, to ident.ID, l *wire.Lock) {
 	if m.liar != nil || !pay.IsOnion(l.Blob) {
@@ -45,7 +54,7 @@ func (x *watch) onionLocked(m *Member, to ident.ID, l *wire.Lock) {
 
 // once is rule S15: under which lock an onion was used first.
 func (x *watch) once(m *Member, friend ident.ID, uses map[use]uint64, l *wire.Lock) {
-	if m.liar != nil || m.restore || !pay.IsOnion(l.Blob) {
+	if m.liar != nil || !pay.IsOnion(l.Blob) {
 		return
 	}
 	k := use{m.id, friend, ident.HashOf(l.Blob)}
@@ -62,7 +71,7 @@ func (x *watch) gaveBack(m *Member, l *wire.Lock, reason []byte, sure bool) {
 		return
 	}
 	_, err := pay.OpenParcel(m.keys, l)
-	if sure && m.liar == nil && !m.restore && len(reason) != onion.FailureSize && (err == nil || len(reason) > 0) {
+	if sure && m.liar == nil && len(reason) != onion.FailureSize && (err == nil || len(reason) > 0) {
 		x.w.fail("S16", "%s gives an onion back with %d bytes, must be %d", m, len(reason), onion.FailureSize)
 	}
 	var o wire.Onion
@@ -85,7 +94,7 @@ func (x *watch) blamed(m *Member, v *node.PaymentView) {
 		return
 	}
 	at, err := ident.ParseID(v.Reason.At)
-	if err != nil || x.w.byID[at] == nil || x.w.byID[at].liar != nil || x.w.byID[at].restore || m.restore {
+	if err != nil || x.w.byID[at] == nil || x.w.byID[at].liar != nil || x.w.byID[at].restore {
 		return
 	}
 	for _, a := range x.tries {

@@ -104,7 +104,7 @@ func TestScenario12DuplicateRelinked(t *testing.T) {
 		b.Crash()
 		w.net.severed[pairOf(b, g)] = w.now + 10_000_000
 		if old {
-			b.restore, b.disk = true, copied
+			b.putBack(copied)
 		}
 		b.Start()
 		w.Run(40_000)
@@ -134,7 +134,7 @@ func TestScenario15ToldRestated(t *testing.T) {
 	w.Run(1000)
 	w.assert(w.LockOn(b, c) == 15, "b has locked %d", w.LockOn(b, c))
 	b.Crash()
-	b.restore, b.disk = true, copied
+	b.putBack(copied)
 	w.net.severed[pairOf(b, c)] = w.now + 20_000
 	b.Start()
 	w.Run(40_000)

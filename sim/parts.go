@@ -25,7 +25,7 @@ func (x *watch) begins(m *Member, to ident.ID, t *toldLock) {
 	if x.origin[part] == (ident.ID{}) && !x.arrives(part, m.id) {
 		x.origin[part] = m.id
 		x.tries[part] = &attempt{payer: m.id, lock: t, begun: x.w.now}
-	} else if x.origin[part] != m.id && m.liar == nil && !m.restore {
+	} else if x.origin[part] != m.id && m.liar == nil {
 		x.keepsFee(m, &t.lock)
 	}
 	x.parts[part] = append(x.parts[part], way{m.id, to})
@@ -45,12 +45,12 @@ func (x *watch) again(a *attempt, box *wire.Box) {
 	a.amount = box.Amount
 	x.totals[box.Payment] = box.Total
 	m := x.w.byID[a.payer]
-	if m.liar != nil || m.restore {
+	if m.liar != nil {
 		return
 	}
 	all := []*attempt{a}
 	for _, b := range x.pays[box.Payment] {
-		if b.payer == a.payer {
+		if b.payer == a.payer && !m.forgot(b.lock) {
 			all = append(all, b)
 		}
 	}
@@ -61,7 +61,7 @@ func (x *watch) again(a *attempt, box *wire.Box) {
 				continue
 			}
 			sum += b.amount
-			if box.Form == wire.FormPush && b.released > 0 && b.released < later.begun {
+			if box.Form == wire.FormPush && b.released > m.since && b.released < later.begun {
 				x.w.fail("S6", "%s begins a part of payment %s after it told the payee to open an earlier one", m, box.Payment)
 			}
 		}
@@ -152,7 +152,7 @@ func (x *watch) arrival(from, to *Member, msg *wire.Acknowledge) {
 // whole is the part of rule S6 that forbids a payer to release a push of which not all stands.
 func (x *watch) whole(m *Member, l *toldLock) {
 	id, ok := x.w.paymentOf(l.lock.Part)
-	if !ok || m.liar != nil || m.restore {
+	if !ok || m.liar != nil {
 		return
 	}
 	var sum money.Amount

@@ -108,7 +108,7 @@ func TestScenarioPartsOldCopyPaysNoPartThatCameBack(t *testing.T) {
 	w.until("the payee opens", func() bool { return z.Balance(FST) == 50 })
 	a.Crash()
 	w.net.tap = nil
-	a.restore, a.disk = true, copied
+	a.putBack(copied)
 	w.net.severed[pairOf(a, m1)] = w.now + 60_000
 	if s := w.net.live[pairOf(a, m1)]; s != nil {
 		w.net.cut(s)
@@ -150,7 +150,7 @@ func TestScenarioPartsLateAnswerLocksNoMore(t *testing.T) {
 	w.Run(500)
 	w.assert(w.LockOn(a, m3)+w.LockOn(a, m4) == 102 && w.LockOn(a, c) == 0, "%d and %d are locked", w.LockOn(a, m3), w.LockOn(a, m4))
 	a.Crash()
-	a.restore, a.disk = true, copied
+	a.putBack(copied)
 	for _, m := range []*Member{m1, m3, m4} {
 		w.net.severed[pairOf(a, m)] = w.now + 600_000
 	}
@@ -322,7 +322,7 @@ func TestScenarioPartsRestoredPaidStaysPaid(t *testing.T) {
 	}
 	over.liar = newLiar(over)
 	over.liar.silent = w.now + 600_000
-	a.restore, a.config.Restored, a.disk = true, true, newDisk()
+	a.putBack(nil)
 	for _, x := range m {
 		if x != over {
 			w.net.severed[pairOf(a, x)] = 0
@@ -423,7 +423,7 @@ func TestScenarioPartsPaysWhenRestored(t *testing.T) {
 	copied := a.disk.clone()
 	paid(w, w.PayInvoice(a, b, 3)) // the copy does not know of it
 	a.Crash()
-	a.restore, a.disk = true, copied
+	a.putBack(copied)
 	w.net.severed[pairOf(a, away)] = w.now + 600_000
 	a.Start()
 	w.Run(5000)

@@ -19,7 +19,7 @@ func TestScenario15ShownTwice(t *testing.T) {
 		id, _ := w.Hold(a, c, 15)
 		c.Crash()
 		b.Crash()
-		b.restore, b.disk = true, copied
+		b.putBack(copied)
 		b.Start()
 		w.until("the payer has shown what it holds", func() bool { w.Run(50); return lockedBy(a, b) })
 		w.Cut(a, b, 60_000)
@@ -68,7 +68,7 @@ func TestScenario15PaidWhileRestored(t *testing.T) {
 	id, i := w.Hold(payer, payee, 10)
 	away.Crash()
 	payer.Crash()
-	payer.restore, payer.config.Restored, payer.disk = true, true, newDisk()
+	payer.putBack(nil)
 	payer.Start()
 	w.until("the payee has shown what it holds", func() bool { return lockedBy(payer, payee) && payer.with(payee) != nil })
 	payer.Do(&node.Pay{Invoice: i.URI, MaxFee: new(money.Amount(5)), GiveUp: 60_000}, nil)
@@ -93,7 +93,7 @@ func TestScenario15RevealedAsShown(t *testing.T) {
 	s.stall[1-s.other(payee)] = true
 	id, _ := w.Pay(one, &node.Pay{To: payee.key, Value: fst(10)}) // the payee hears of it only after it came back
 	payee.Crash()
-	payee.restore, payee.disk = true, copied
+	payee.putBack(copied)
 	w.Cut(payee, two, 0)
 	w.net.severed[pairOf(payee, two)] = w.now + 60_000
 	payee.Start()
@@ -150,8 +150,8 @@ func TestScenario15BothRestored(t *testing.T) {
 	paid(w, w.PayInvoice(c, a, 3)) // the copy does not know of it
 	a.Crash()
 	b.Crash()
-	a.restore, a.disk = true, copied
-	b.restore, b.config.Restored, b.disk = true, true, newDisk()
+	a.putBack(copied)
+	b.putBack(nil)
 	w.net.severed[pairOf(a, b)] = w.now + 60_000
 	a.Start()
 	w.until("c says hello", func() bool { return w.net.live[pairOf(a, c)] != nil && len(c.inbox) == 0 && a.with(c).Online })
@@ -197,8 +197,8 @@ func TestScenario15AskedWhileAsking(t *testing.T) {
 	paid(w, w.PayInvoice(c, a, 3)) // the copy does not know of it
 	a.Crash()
 	b.Crash()
-	a.restore, a.disk = true, copied
-	b.restore, b.config.Restored, b.disk = true, true, newDisk()
+	a.putBack(copied)
+	b.putBack(nil)
 	w.net.severed[pairOf(a, c)] = w.now + 60_000
 	a.Start()
 	b.Start()
@@ -241,13 +241,13 @@ func TestScenario15OldCopyOfWhoShowed(t *testing.T) {
 	copied := a.disk.clone()
 	paid(w, w.PayInvoice(a, b, 7)) // the copy does not know of it
 	b.Crash()
-	b.restore, b.config.Restored, b.disk = true, true, newDisk()
+	b.putBack(nil)
 	w.net.severed[pairOf(b, c)] = w.now + 20_000
 	b.Start()
 	w.Must(b, &node.Find{Friend: c.key, Address: address(c.index)})
 	w.until("b is shown", func() bool { return b.Between(a, FST) == 12 })
 	a.Crash()
-	a.restore, a.disk = true, copied
+	a.putBack(copied)
 	a.Start()
 	w.Run(50_000)
 	w.assert(a.with(b).Ready && b.with(a).Ready, "a shows %+v, b shows %+v", a.with(b), b.with(a))
@@ -296,7 +296,7 @@ func TestScenario15TurnsBackNothingYet(t *testing.T) {
 	raw, _ := wire.ParseID16(a.node.Payments()[0].ID)
 	id := wire.PaymentID(raw)
 	b.Crash()
-	b.restore, b.disk = true, copied
+	b.putBack(copied)
 	w.net.severed[pairOf(b, c)] = w.now + 20_000
 	b.Start()
 	w.Run(15_000)
@@ -336,7 +336,7 @@ func TestScenario15OldDiskAfterBothRestored(t *testing.T) {
 		old := a.disk.clone()
 		for _, m := range []*Member{a, b} {
 			m.Crash()
-			m.restore, m.config.Restored, m.disk = true, true, newDisk()
+			m.putBack(nil)
 		}
 		w.Run(100)
 		for _, m := range []*Member{a, b} {
@@ -364,7 +364,7 @@ func TestScenario15LimitOfAnOldCopy(t *testing.T) {
 	w.Must(payee, &node.SetLimit{Friend: one.key, Limit: fst(40)})
 	w.Run(1500)
 	payee.Crash()
-	payee.restore, payee.disk = true, copied
+	payee.putBack(copied)
 	w.net.severed[pairOf(payee, one)] = w.now + 5000
 	payee.Start()
 	w.Must(payee, &node.SetLimit{Friend: one.key, Limit: fst(70)})
@@ -391,7 +391,7 @@ func TestScenario15PaidBeforeItsPayerCame(t *testing.T) {
 			w.until("the payee opens its lock", func() bool { w.Run(1); return w.opens(b, c) })
 			a.Crash()
 			b.Crash()
-			b.restore, b.disk, b.config.Restored = true, newDisk(), true
+			b.putBack(nil)
 			b.Start()
 			w.until("the payee is paid", func() bool { w.Run(50); return c.Balance(FST) == 15 })
 			w.Run(60_000)

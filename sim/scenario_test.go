@@ -414,11 +414,10 @@ func TestScenario15LostDisk(t *testing.T) {
 		paid(w, w.PayInvoice(m[0], m[2], 15))
 		w.Expect("before", FST, -20, 5, 15)
 		m[0].Crash()
-		m[0].restore = true
 		if old {
-			m[0].disk = copied
+			m[0].putBack(copied)
 		} else {
-			m[0].disk, m[0].config.Restored = newDisk(), true
+			m[0].putBack(nil)
 		}
 		m[0].Start()
 		w.Run(40_000)
@@ -460,7 +459,7 @@ func TestScenario15TwoLocksOfOnePayment(t *testing.T) {
 		}
 		w.assert(a.Outcome(id).State == node.Held && w.LockOn(a, other) == 11, "the second way: %+v, %d locked", a.Outcome(id), w.LockOn(a, other))
 		a.Crash()
-		a.restore, a.disk, a.config.Restored = true, newDisk(), true
+		a.putBack(nil)
 		a.Start()
 		w.Run(40_000)
 		w.assert(a.Outcome(id).State == node.Held, "after the restore: %+v", a.Outcome(id))
@@ -489,7 +488,7 @@ func TestScenario15CarriedBefore(t *testing.T) {
 		id := wire.PaymentID(raw)
 		b.Crash()
 		w.Run(300)
-		b.restore, b.disk = true, copied
+		b.putBack(copied)
 		w.Cut(a, b, 1000)
 		w.Cut(b, c, 100)
 		b.Start()

@@ -20,19 +20,21 @@ type number struct{ epoch, seq uint64 }
 
 // told is one lock as its writer told it.
 type toldLock struct {
-	lock      wire.Lock
-	digest    ident.Hash
-	fulfil    bool // its writer made it debt
-	dropped   bool
-	droppedAt int64     // in milliseconds of true time
-	cancel    bool      // its reader gave it up
-	gaveUp    int64     // when, in milliseconds of true time
-	box       *wire.Box // what its payer told the payee, nil unless it ends here and can be opened
-	final     bool      // it ends at its reader
-	opened    wire.Mark // the first promise that told it, without hash
-	ended     wire.Mark // the first that told its end
-	revealed  bool      // its reader revealed it and had saved that
-	passed    bool      // its reader showed the preimages at all
+	lock       wire.Lock
+	digest     ident.Hash
+	fulfil     bool // its writer made it debt
+	dropped    bool
+	droppedAt  int64     // in milliseconds of true time
+	cancel     bool      // its reader gave it up
+	gaveUp     int64     // when, in milliseconds of true time
+	box        *wire.Box // what its payer told the payee, nil unless it ends here and can be opened
+	final      bool      // it ends at its reader
+	opened     wire.Mark // the first promise that told it, without hash
+	ended      wire.Mark // the first that told its end
+	endedAt    int64     // and when, in milliseconds of true time
+	revealed   bool      // its reader revealed it and had saved that
+	revealedAt int64
+	passed     bool // its reader showed the preimages at all
 }
 
 // ledger is all that was ever written one way.
@@ -96,6 +98,26 @@ func (l *ledger) all(n uint64) []*toldLock {
 		return append(slices.Clip(l.past[n]), k)
 	}
 	return nil
+}
+
+// meant are the locks that a promise of m's can mean by a number: of those told up to then the newest. What a liar means
+// nobody knows.
+func (l *ledger) meant(m *Member, n uint64, at wire.Mark) (list []*toldLock) {
+	if m.liar != nil {
+		return l.all(n)
+	}
+	for _, k := range l.all(n) {
+		switch {
+		case at.Before(k.opened):
+			continue
+		case len(list) > 0 && list[0].opened.Before(k.opened):
+			list = list[:0]
+		case len(list) > 0 && k.opened.Before(list[0].opened):
+			continue
+		}
+		list = append(list, k)
+	}
+	return list
 }
 
 func (x *watch) ledger(from, to ident.ID) *ledger {
@@ -297,7 +319,7 @@ func (x *watch) update(m *Member, to ident.ID, session uint64, u *wire.Update) {
 		x.promises[h], x.bodies[h] = p, u.Promise.Body
 	}
 	for i := range u.Groups {
-		x.group(m, to, l, p.Epoch, &u.Groups[i])
+		x.group(m, to, l, p, &u.Groups[i])
 	}
 	x.tellsOf(m, to, session, u, p)
 	if m.liar == nil {
@@ -309,8 +331,8 @@ func (x *watch) update(m *Member, to ident.ID, session uint64, u *wire.Update) {
 	}
 }
 
-func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.Group) {
-	key, at := number{epoch, g.Seq}, wire.Mark{Epoch: epoch, Seq: g.Seq}
+func (x *watch) group(m *Member, to ident.ID, l *ledger, p *wire.Promise, g *wire.Group) {
+	key, at := number{p.Epoch, g.Seq}, wire.Mark{Epoch: p.Epoch, Seq: g.Seq}
 	old := l.groups[key]
 	if old == nil || len(g.Locks)+len(g.Adds) > len(old.Locks)+len(old.Adds) {
 		l.groups[key] = g
@@ -344,19 +366,19 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 		x.begins(m, to, t)
 	}
 	for _, n := range g.Fulfils {
-		for _, k := range l.all(n) {
+		for _, k := range l.meant(m, n, at) {
 			k.fulfil = true
-			k.endedIn(at)
-			if k.dropped && m.liar == nil && !m.restore && l.past[n] == nil {
+			k.endedIn(at, x.w.now)
+			if k.dropped && m.liar == nil && m.since < k.droppedAt && !(m.restore && x.w.byID[to].liar != nil) { // an old copy believes what a friend shows
 				x.w.fail("S6", "%s fulfils lock %d to %s, which it dropped", m, n, to.Short())
 			}
 		}
 	}
 	for _, n := range g.Drops {
-		for _, k := range l.all(n) {
+		for _, k := range l.meant(m, n, at) {
 			k.dropped, k.droppedAt = true, x.w.now
-			k.endedIn(at)
-			if k.fulfil && m.liar == nil && !m.restore && l.past[n] == nil {
+			k.endedIn(at, x.w.now)
+			if k.fulfil && m.liar == nil && !m.forgot(k) {
 				x.w.fail("S6", "%s drops lock %d to %s, which it fulfilled", m, n, to.Short())
 			}
 		}
@@ -365,8 +387,8 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 		if _, ok := l.gaveUp[c.Number]; !ok {
 			l.gaveUp[c.Number] = at
 		}
-		for _, k := range x.ledger(to, m.id).all(c.Number) {
-			if k.revealed && m.liar == nil && !m.restore {
+		for _, k := range x.ledger(to, m.id).meant(x.w.byID[to], c.Number, p.Ack) {
+			if k.revealed && m.liar == nil {
 				x.w.fail("S6", "%s cancels lock %d of %s, which it has revealed", m, c.Number, to.Short())
 			}
 			x.gaveBack(m, &k.lock, c.Reason, x.ledger(to, m.id).past[c.Number] == nil)
@@ -377,9 +399,9 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, epoch uint64, g *wire.G
 	}
 }
 
-func (k *toldLock) endedIn(at wire.Mark) {
+func (k *toldLock) endedIn(at wire.Mark, now int64) {
 	if k.ended.Seq == 0 {
-		k.ended = at
+		k.ended, k.endedAt = at, now
 	}
 }
 
@@ -398,11 +420,13 @@ func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reve
 		x.w.fail("S7", "%s reveals what does not open lock %d of %s", m, msg.Number, debtor.Short())
 		return
 	}
-	if l.cancel && !m.restore && !l.revealed && !x.ledger(debtor, m.id).back {
+	if l.cancel && m.since < l.gaveUp && !l.revealed && !x.ledger(debtor, m.id).back {
 		x.w.fail("S6", "%s reveals lock %d of %s, which it has cancelled", m, msg.Number, debtor.Short())
 	}
 	first := !l.revealed
-	l.revealed = true
+	if l.revealed = true; first {
+		l.revealedAt = x.w.now
+	}
 	if l.final && x.ledger(debtor, m.id).past[msg.Number] == nil {
 		x.once(m, debtor, x.onions.answered, &l.lock)
 	}
@@ -418,7 +442,7 @@ func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reve
 		return
 	}
 	sum := x.together(m, box, l)
-	if box.Amount != l.lock.Amount || box.Currency != l.lock.Currency || !m.restore && (sum < box.Total || sum > box.Total && x.w.honestWay()) {
+	if box.Amount != l.lock.Amount || box.Currency != l.lock.Currency || (sum < box.Total || sum > box.Total && x.w.honestWay()) {
 		x.w.fail("S7", "%s reveals for %d %s what is not exactly right, %d together of %d: %+v", m, l.lock.Amount, l.lock.Currency, sum, box.Total, box)
 		return
 	}
@@ -442,7 +466,7 @@ func (x *watch) together(m *Member, box *wire.Box, l *toldLock) (sum money.Amoun
 		up := x.ways[k]
 		for _, n := range up.order {
 			t := up.locks[n]
-			if t.final && !t.cancel && t.box != nil && t.box.Payment == box.Payment && t.lock.Condition.ID() == l.lock.Condition.ID() && t.box.Salt == box.Salt && !seen[t.lock.Part] {
+			if t.final && !(t.cancel && m.since < t.gaveUp) && t.box != nil && t.box.Payment == box.Payment && t.lock.Condition.ID() == l.lock.Condition.ID() && t.box.Salt == box.Salt && !seen[t.lock.Part] {
 				seen[t.lock.Part] = true
 				sum += t.lock.Amount
 			}
@@ -477,7 +501,7 @@ func (x *watch) told(m *Member, t *node.Notice) {
 	}
 	v := t.Payment
 	id, _ := wire.ParseID16(v.ID)
-	if v.State == node.Held && !x.arrived[wire.PaymentID(id)] && !m.restore {
+	if v.State == node.Held && !x.arrived[wire.PaymentID(id)] {
 		x.w.fail("S6", "%s says that payment %s is held, its payee has not", m, v.ID)
 	}
 	if v.State == node.Paid {
