@@ -388,7 +388,7 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, p *wire.Promise, g *wir
 			l.gaveUp[c.Number] = at
 		}
 		for _, k := range x.ledger(to, m.id).meant(x.w.byID[to], c.Number, p.Ack) {
-			if k.revealed && m.liar == nil {
+			if k.revealed && m.liar == nil && m.since < k.revealedAt {
 				x.w.fail("S6", "%s cancels lock %d of %s, which it has revealed", m, c.Number, to.Short())
 			}
 			x.gaveBack(m, &k.lock, c.Reason, x.ledger(to, m.id).past[c.Number] == nil)
