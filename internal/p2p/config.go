@@ -147,6 +147,9 @@ type Config struct {
 	// StrangersPerPrefix bounds those from one IPv4 /24 or IPv6 /48, loopback
 	// included. 0: 8.
 	StrangersPerPrefix int
+	// EvictIdle has that stranger go for a newcomer whose connection was of no use (Framed.Used) for longest,
+	// instead of one that has sent nothing, or the oldest.
+	EvictIdle bool
 	// Streams bounds the streams that a stranger may have open. 0: 4.
 	Streams int
 	// Relays holds multiaddrs of relays that end in /p2p/<peer id>: the host asks each to

@@ -74,7 +74,7 @@
 // refused, per prefix first, and addresses must be verified; TCP remains.) Handshake
 // cryptography runs on at most half of the processors. After authentication
 // strangers have Config.Strangers places in all and StrangersPerPrefix per /24 or
-// /48, with the same eviction; friends need no place. An identity has at most
+// /48, with the same eviction, or with Config.EvictIdle by who was of no use for longest; friends need no place. An identity has at most
 // ConnsPerPeer connections; an idle connection is closed.
 //
 // # Dialling

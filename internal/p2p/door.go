@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
@@ -56,7 +55,7 @@ func newDoor(cfg Config, self peer.ID) *door {
 	return &door{
 		cfg: cfg, self: self, gate: newGate(),
 		handshakes: queue{max: cfg.Handshakes, by: map[netip.Prefix]int{}},
-		strangers:  queue{max: cfg.Strangers, perPrefix: cfg.StrangersPerPrefix, by: map[netip.Prefix]int{}},
+		strangers:  queue{max: cfg.Strangers, perPrefix: cfg.StrangersPerPrefix, byUse: cfg.EvictIdle, by: map[netip.Prefix]int{}},
 		halfBy:     map[netip.Prefix]int{},
 		conns:      map[peer.ID][]*guest{},
 		relays:     map[peer.ID]bool{},
@@ -66,19 +65,23 @@ func newDoor(cfg Config, self peer.ID) *door {
 // queue holds guests in order of arrival, bounded in all and per prefix.
 type queue struct {
 	max, perPrefix int // perPrefix 0: no bound
+	byUse          bool
 	order          []*guest
 	by             map[netip.Prefix]int
 }
 
-// add appends g and returns the guest that has to go for it, if any: the oldest
-// of its own prefix if that is full, else the oldest of the fullest prefix.
-// Guests that have delivered a frame go after those that have not.
+// add appends g and returns the guest that has to go for it, if any: of its own prefix
+// if that is full, else of the fullest prefixes.
 func (q *queue) add(g *guest) *guest {
 	var out *guest
 	if q.perPrefix > 0 && q.by[g.prefix] >= q.perPrefix {
-		out = q.oldest(g.prefix)
+		out = q.victim(func(p netip.Prefix) bool { return p == g.prefix })
 	} else if len(q.order) >= q.max {
-		out = q.oldest(q.fullest())
+		most := 0
+		for _, n := range q.by {
+			most = max(most, n)
+		}
+		out = q.victim(func(p netip.Prefix) bool { return q.by[p] == most })
 	}
 	if out != nil {
 		q.remove(out)
@@ -90,33 +93,29 @@ func (q *queue) add(g *guest) *guest {
 	return out
 }
 
-// fullest returns the prefix with the most guests; among equals the one whose
-// guest is oldest.
-func (q *queue) fullest() netip.Prefix {
-	var best netip.Prefix
-	most := 0
-	for _, g := range q.order {
-		if n := q.by[g.prefix]; n > most {
-			best, most = g.prefix, n
-		}
-	}
-	return best
-}
-
-func (q *queue) oldest(p netip.Prefix) *guest {
+// victim returns who goes of the guests of some prefixes: with byUse the one that was of no use for longest. Otherwise it is one
+// of the prefix whose first guest is oldest, its oldest; and those that have delivered a frame go after those that have not.
+func (q *queue) victim(some func(netip.Prefix) bool) *guest {
 	var first *guest
 	for _, g := range q.order {
-		if g.prefix != p {
-			continue
-		}
-		if g.frames.Load() == 0 {
-			return g
-		}
-		if first == nil {
+		switch {
+		case !some(g.prefix):
+		case first == nil:
+			first = g
+		case q.byUse:
+			if g.used.Load() < first.used.Load() {
+				first = g
+			}
+		case g.prefix == first.prefix && first.frames.Load() > 0 && g.frames.Load() == 0:
 			first = g
 		}
 	}
 	return first
+}
+
+// crowded says whether more than three quarters of the places are taken, or of those that the prefix of g has.
+func (q *queue) crowded(g *guest) bool {
+	return 4*len(q.order) > 3*q.max || q.perPrefix > 0 && 4*q.by[g.prefix] > 3*q.perPrefix
 }
 
 func (q *queue) remove(g *guest) {
@@ -131,7 +130,7 @@ func (q *queue) remove(g *guest) {
 
 // knock admits a freshly accepted TCP connection to the handshake.
 func (d *door) knock(c manet.Conn) *guest {
-	g := &guest{door: d, ended: make(chan struct{}), origin: origin{inbound: true, raw: c, since: time.Now(), prefix: prefixOf(c.RemoteMultiaddr())}}
+	g := d.newGuest(origin{inbound: true, raw: c, prefix: prefixOf(c.RemoteMultiaddr())})
 	d.mu.Lock()
 	out := d.handshakes.add(g)
 	d.mu.Unlock()
@@ -142,7 +141,7 @@ func (d *door) knock(c manet.Conn) *guest {
 // OpenConnection makes the guest of an outbound connection or of an inbound QUIC
 // one; inbound TCP comes through knock.
 func (d *door) OpenConnection(dir network.Direction, _ bool, addr ma.Multiaddr) (network.ConnManagementScope, error) {
-	g := &guest{door: d, ended: make(chan struct{}), origin: origin{inbound: dir == network.DirInbound, since: time.Now(), prefix: prefixOf(addr)}}
+	g := d.newGuest(origin{inbound: dir == network.DirInbound, prefix: prefixOf(addr)})
 	if !g.inbound {
 		return g, nil
 	}

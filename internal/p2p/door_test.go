@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,17 +69,30 @@ func TestQueueEviction(t *testing.T) {
 		{"all alike: oldest", "a1 b2 c3 d4 e5", "a1 b2", 3, 0},
 		{"own prefix first", "b1 a2 a3 a4", "a2", 9, 2},
 		{"silent before useful", "a1! a2 b3 a4 a5", "a2 a4", 3, 0},
+		{"idle for longest", "use a1! a2 b3 a1+ b4 a5 a6", "a2 b3 a1!", 3, 0},
+		{"idle for longest of the fullest prefix", "use b1 a2 a3 a2+ a4", "a3", 3, 0},
+		{"idle for longest of its own prefix", "use b1 a2 a3 a2+ a4", "a3", 9, 2},
+		{"idle for longest where all prefixes are alike", "use a1 b2 c3 a1+ d4 b5", "b2 c3", 3, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			q := queue{max: c.max, perPrefix: c.perPrefix, by: map[netip.Prefix]int{}}
+			q := queue{max: c.max, perPrefix: c.perPrefix, byUse: strings.HasPrefix(c.arrivals, "use "), by: map[netip.Prefix]int{}}
 			names := map[*guest]string{}
 			var out []string
-			for _, name := range strings.Fields(c.arrivals) {
+			for at, name := range strings.Fields(strings.TrimPrefix(c.arrivals, "use ")) {
+				if used, again := strings.CutSuffix(name, "+"); again {
+					for _, g := range q.order {
+						if names[g][:2] == used {
+							g.used.Store(int64(at))
+						}
+					}
+					continue
+				}
 				g := &guest{origin: origin{prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{name[0]}), 24)}}
 				if strings.HasSuffix(name, "!") {
 					g.frames.Store(1)
 				}
 				names[g] = name
+				g.used.Store(int64(at))
 				if o := q.add(g); o != nil {
 					out = append(out, names[o])
 					if !o.gone || o.in != nil {
@@ -90,6 +104,21 @@ func TestQueueEviction(t *testing.T) {
 				t.Fatalf("out went %q, want %q", got, c.out)
 			}
 		})
+	}
+}
+
+// Package comment, Who may talk: crowded is above three quarters, of all or of a prefix.
+func TestCrowded(t *testing.T) {
+	prefix := func(b byte) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{b}), 24) }
+	q := queue{max: 8, perPrefix: 4, by: map[netip.Prefix]int{}}
+	var got []bool
+	for _, b := range []byte{1, 1, 1, 1, 2, 2, 3} {
+		g := &guest{origin: origin{prefix: prefix(b)}}
+		q.add(g)
+		got = append(got, q.crowded(g))
+	}
+	if want := []bool{false, false, false, true, false, false, true}; !slices.Equal(got, want) {
+		t.Fatalf("crowded %v, want %v", got, want)
 	}
 }
 

@@ -29,6 +29,7 @@ type guest struct {
 	grown   int          // bytes of door.grown it holds by itself (QUIC)
 	uses    uses
 	frames  atomic.Int32  // whole session frames received as a stranger
+	used    atomic.Int64  // when it was of use at last, at first when it came; unix nanoseconds
 	ended   chan struct{} // closed when the connection is over
 }
 
@@ -60,6 +61,14 @@ type uses struct {
 
 var _ network.ConnManagementScope = (*guest)(nil)
 var _ network.PeerScope = (*guest)(nil)
+
+// newGuest is a connection that comes or goes now.
+func (d *door) newGuest(from origin) *guest {
+	from.since = time.Now()
+	g := &guest{door: d, ended: make(chan struct{}), origin: from}
+	g.used.Store(from.since.UnixNano())
+	return g
+}
 
 // shut ends the connection of an evicted guest. Nil is nobody.
 func (g *guest) shut() {

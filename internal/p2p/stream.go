@@ -184,6 +184,18 @@ func newFramed(st network.Stream, g *guest, limits Limits) *Framed {
 // Peer returns the identity at the other end.
 func (f *Framed) Peer() ident.ID { return f.guest.id }
 
+// Used notes that the connection is of use now, for Config.EvictIdle.
+func (f *Framed) Used() { f.guest.used.Store(time.Now().UnixNano()) }
+
+// Crowded says whether strangers have more than three quarters of their places, or of those of this
+// connection's prefix. It is never for one that needs no such place.
+func (f *Framed) Crowded() bool {
+	d := f.guest.door
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return f.guest.in == &d.strangers && d.strangers.crowded(f.guest)
+}
+
 // ReadFrame returns the next frame, which belongs to the caller. ErrGone: the other
 // side has closed. *FrameError or ErrIdle: it broke the limits, and the stream is
 // closed. After Close: ErrDropped.
