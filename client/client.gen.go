@@ -404,6 +404,9 @@ type IndexServer struct {
 	// Key An identity's key: z-base-32 in answers, any spelling in requests.
 	Key string `json:"key"`
 
+	// Resting Not connected, because the server is full and has confirmed all announcements: the node comes back when there is something to say or to ask.
+	Resting bool `json:"resting"`
+
 	// Waiting Announcements that it has not confirmed yet.
 	Waiting int64 `json:"waiting"`
 }
@@ -667,6 +670,9 @@ type ServerState struct {
 
 	// Problem Why it does not serve this node now, as the last attempt says; absent if it does, or has not been asked yet.
 	Problem *string `json:"problem,omitempty"`
+
+	// Resting Of an index server: not connected, because it is full and knows what the node announces. The node comes back when there is something to say or to ask.
+	Resting bool `json:"resting"`
 
 	// Trust The user's word: a trusted server is used at each start and asked before others, a blocked one never, whoever names it.
 	Trust ServerStateTrust `json:"trust"`

@@ -95,6 +95,12 @@
 // question and its answer in turn: [Ping] and [Pong], [Publish] and
 // [PublishResult], [Query] and [Answer], [Follow] and [Feed].
 //
+// R21. A Pong says the instance of the server's graph, which is another one whenever the server may have forgotten something
+// that it confirmed, 0 being none; and whether the server is full: more than three quarters of its places are taken (or of those for the
+// asker's network) and the asker has done nothing but ping on this connection for 2 seconds. A node to whom a server says so, and that has nothing to publish
+// or ask, leaves, and comes back when it has, or after 30 to 60 minutes, taken by chance. It pings first. If the instance is the one that confirmed
+// everything it published, it publishes only what is new; else everything.
+//
 // R17. A node believes no answer: [Request.CheckRoutes] recomputes it from the
 // figures that came along, each route in itself and all together: what they bring is
 // exactly the amount, their fees are within MaxFee, and where they share a channel they

@@ -10,7 +10,7 @@ import (
 
 const (
 	// Version of these messages. A node leaves an index server of another version alone.
-	Version = 4
+	Version = 5
 	// MaxPublish is how many announcements one message carries: at their largest
 	// they fill two fifths of a message.
 	MaxPublish = 100
@@ -48,8 +48,10 @@ type Ping struct {
 
 // Pong answers a Ping.
 type Pong struct {
-	_       struct{} `cbor:",toarray"`
-	Version uint32
+	_        struct{} `cbor:",toarray"`
+	Version  uint32
+	Instance uint64 // of the graph: another one if the server may have forgotten anything that it confirmed; 0 is none
+	Full     bool   // places grow scarce, and the asker has asked for nothing lately: it might leave
 }
 
 // Publish hands announcements in.

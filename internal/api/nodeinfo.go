@@ -161,6 +161,7 @@ type Announced struct {
 type IndexServer struct {
 	Key       ident.ID `json:"key"`
 	Connected bool     `json:"connected"`
+	Resting   bool     `json:"resting" doc:"Not connected, because the server is full and has confirmed all announcements: the node comes back when there is something to say or to ask."`
 	Waiting   int      `json:"waiting" doc:"Announcements that it has not confirmed yet."`
 	Complete  bool     `json:"complete" doc:"It has confirmed all of them."`
 }
@@ -201,7 +202,7 @@ func (s *Server) announced(ctx context.Context, in *WaitParam) (*body[Announced]
 func announcedBy(standings []index.Standing) Announced {
 	a := Announced{Announced: len(standings) > 0, Servers: []IndexServer{}}
 	for _, st := range standings {
-		a.Servers = append(a.Servers, IndexServer{st.Key, st.Connected, st.Waiting, st.Complete})
+		a.Servers = append(a.Servers, IndexServer{st.Key, st.Connected, st.Resting, st.Waiting, st.Complete})
 		a.Announced = a.Announced && st.Complete
 	}
 	return a

@@ -27,6 +27,7 @@ type ServerState struct {
 	Trust     string   `json:"trust" enum:"trusted,blocked,none" doc:"The user's word: a trusted server is used at each start and asked before others, a blocked one never, whoever names it."`
 	From      string   `json:"from" enum:"given,found,listed" doc:"Who named it: the settings of the node, the DHT, or the user's list alone."`
 	Connected bool     `json:"connected" doc:"Of a relay: the node is reached through it."`
+	Resting   bool     `json:"resting" doc:"Of an index server: not connected, because it is full and knows what the node announces. The node comes back when there is something to say or to ask."`
 	Wrong     int      `json:"wrong" doc:"How many of an index server's answers of the last ten minutes turned out wrong: who has more is asked later."`
 	Problem   string   `json:"problem,omitempty" doc:"Why it does not serve this node now, as the last attempt says; absent if it does, or has not been asked yet."`
 	Addresses []string `json:"addresses"`
@@ -52,7 +53,7 @@ func (s *Server) registerServers(a huma.API) {
 }
 
 func stateOf(v run.ServerView) ServerState {
-	st := ServerState{Kind: v.Role, Key: v.Key, Trust: string(v.Trust), From: v.From, Connected: v.Connected, Wrong: v.Wrong, Problem: v.Problem, Addresses: list(v.Addrs)}
+	st := ServerState{Kind: v.Role, Key: v.Key, Trust: string(v.Trust), From: v.From, Connected: v.Connected, Resting: v.Resting, Wrong: v.Wrong, Problem: v.Problem, Addresses: list(v.Addrs)}
 	if v.Trust == "" {
 		st.Trust = "none"
 	}

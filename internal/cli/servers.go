@@ -59,8 +59,14 @@ func serverLine(s api.ServerState) string {
 	if s.Trust != "none" {
 		words = append(words, s.Trust)
 	}
-	if s.Trust != string(run.Blocked) {
-		words = append(words, map[bool]string{true: "connected", false: "not connected"}[s.Connected])
+	switch {
+	case s.Trust == string(run.Blocked):
+	case s.Connected:
+		words = append(words, "connected")
+	case s.Resting:
+		words = append(words, "resting: it is full and has everything")
+	default:
+		words = append(words, "not connected")
 	}
 	if s.Wrong > 0 {
 		words = append(words, fmt.Sprintf("was wrong %d times lately", s.Wrong))

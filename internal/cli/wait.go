@@ -172,7 +172,7 @@ func (a *app) waitAnnounced(ctx context.Context, d time.Duration) error {
 func serversWords(servers []api.IndexServer) string {
 	away, waiting := 0, 0
 	for _, s := range servers {
-		if !s.Connected {
+		if !s.Connected && !s.Resting {
 			away++
 		} else if waiting += s.Waiting; s.Waiting == 0 && !s.Complete {
 			waiting++

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kula/ident"
+	"kula/internal/api"
 	"kula/money"
 	"kula/node"
 	"kula/wire"
@@ -116,5 +117,22 @@ func TestCommands(t *testing.T) { // design §10, the lines of letter A
 	walk(root)
 	if g, w := strings.Join(got, " "), strings.Join(want, " "); g != w {
 		t.Errorf("commands\n%s\nwant\n%s", g, w)
+	}
+}
+
+func TestServerLine(t *testing.T) {
+	for want, s := range map[string]api.ServerState{
+		"from the settings, connected":                               {From: "given", Trust: "none", Connected: true},
+		"found, resting: it is full and has everything":              {From: "found", Trust: "none", Resting: true},
+		"from your list, trusted, not connected, at last: no answer": {From: "listed", Trust: "trusted", Problem: "no answer"},
+		"from the settings, blocked":                                 {From: "given", Trust: "blocked"},
+		"from the settings, not connected, was wrong 2 times lately": {From: "given", Trust: "none", Wrong: 2},
+	} {
+		if _, got, _ := strings.Cut(strings.TrimSpace(serverLine(s)), "  "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := serversWords([]api.IndexServer{{Resting: true, Waiting: 2}, {}}); got != "Of 2 index servers 1 cannot be reached; 2 announcements wait for the others to confirm them." {
+		t.Error(got)
 	}
 }

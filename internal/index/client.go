@@ -27,7 +27,7 @@ const (
 	// openTimeout bounds one attempt to connect.
 	openTimeout = 10 * time.Second
 
-	// pause and longestPause bound the wait between attempts, which doubles.
+	// pause and longestPause bound the wait between attempts, which doubles; ± half of it, by chance.
 	pause        = 500 * time.Millisecond
 	longestPause = time.Minute
 
@@ -38,6 +38,18 @@ const (
 	// channels in 32 currencies has 32,000; beyond it the server is connected anew
 	// and gets everything once.
 	maxQueue = 50_000
+
+	// keptFor is how long announcements wait for a server that is not connected, beyond which it gets everything instead: they
+	// live for half an hour, and are replaced after a quarter.
+	keptFor = 10 * time.Minute
+
+	// fullFor is how long it counts that a server said it is full: it says so every pingEvery.
+	fullFor = 2 * pingEvery
+
+	// leastRest and mostRest bound how long a node stays away from a full server without anything to do there: what it
+	// announced lives for half an hour, so mostly it comes back sooner, to renew it.
+	leastRest = 30 * time.Minute
+	mostRest  = time.Hour
 )
 
 // Opener opens framed streams; *p2p.Host is one.
@@ -64,8 +76,8 @@ func ParseURIs(uris []string) ([]Link, error) {
 }
 
 // Client is a node's side of the protocol. It keeps one connection to each of its
-// servers, hands announcements to all of them and asks them for routes. When a server
-// is reached (again) it wants all announcements: what waited for it before is dropped.
+// servers, hands announcements to all of them and asks them for routes. A server
+// that is reached gets all announcements, unless it has confirmed them before (rule I15).
 // Methods may be called from any goroutine, and only Ask and Flush wait.
 type Client struct {
 	open      Opener
@@ -77,13 +89,14 @@ type Client struct {
 
 	mu      sync.Mutex
 	servers []*server
-	changed chan struct{} // closed and replaced when a server's standing changes
+	known   map[ident.ID]uint64 // newest number published about each friend
+	changed chan struct{}       // closed and replaced when a server's standing changes
 }
 
 // NewClient makes a client without servers. republish is called, from any goroutine, when one of
 // those that Use names was reached: it must have all announcements published again, then call done.
 func NewClient(open Opener, log *slog.Logger, republish func(done func())) *Client {
-	c := &Client{open: open, log: log, republish: republish, changed: make(chan struct{})}
+	c := &Client{open: open, log: log, republish: republish, known: map[ident.ID]uint64{}, changed: make(chan struct{})}
 	c.life, c.end = context.WithCancel(context.Background())
 	return c
 }
@@ -129,6 +142,7 @@ func (c *Client) Use(list []Choice) {
 type Standing struct {
 	Key       ident.ID
 	Connected bool
+	Resting   bool  // not connected because it is full and has confirmed everything: there is nothing to do there
 	Waiting   int   // announcements that it has not confirmed yet
 	Complete  bool  // it has confirmed everything that was published
 	Wrong     int   // answers that turned out wrong lately
@@ -143,39 +157,51 @@ func (c *Client) Standings() ([]Standing, <-chan struct{}) {
 	now := time.Now()
 	var list []Standing
 	for _, s := range c.servers {
-		list = append(list, Standing{s.link.Key, s.line != nil, len(s.queue) + s.sent, s.complete(), s.wrong.count(now), s.away})
+		list = append(list, Standing{s.link.Key, s.line != nil, s.resting, len(s.queue) + len(s.flying), s.complete(), s.wrong.count(now), s.away})
 	}
 	return list, c.changed
 }
 
-// Publish hands announcements to every server that is connected. It never waits.
+// Publish hands announcements to every server: those that were published before to those only that may not know them. It never waits.
 func (c *Client) Publish(list []wire.Batched) {
 	if len(list) == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	news := c.news(list)
 	for _, s := range c.servers {
-		if s.line == nil {
-			continue // it gets everything once it is reached
-		}
-		if len(s.queue)+len(list) > maxQueue {
-			s.line.shut()
-			continue
-		}
-		s.queue = append(s.queue, list...)
-		s.poke()
+		if s.whole {
+			s.add(news)
+		} else if s.line != nil {
+			s.add(list)
+		} // else it gets everything once it is reached
 	}
 	c.change()
 }
 
-// Flush waits until every connected server has confirmed what was published, or ctx ends.
+// news are those of announcements that were not published before. c.mu is held.
+func (c *Client) news(list []wire.Batched) (news []wire.Batched) {
+	for _, b := range list {
+		a, err := route.Decode(b.Body)
+		if err == nil && a.Number <= c.known[a.Friend] {
+			continue
+		}
+		if err == nil {
+			c.known[a.Friend] = a.Number
+		}
+		news = append(news, b)
+	}
+	return news
+}
+
+// Flush waits until every server that is connected or rested from has confirmed what was published, or ctx ends.
 func (c *Client) Flush(ctx context.Context) {
 	for {
 		list, changed := c.Standings()
 		waiting := false
 		for _, s := range list {
-			waiting = waiting || s.Connected && s.Waiting > 0
+			waiting = waiting || (s.Connected || s.Resting) && s.Waiting > 0
 		}
 		if !waiting {
 			return
@@ -213,26 +239,27 @@ func (c *Client) Ask(ctx context.Context, q *route.Query) (*route.Answer, ident.
 	var from ident.ID
 	var problems []error
 	for waited := false; ; {
-		lines, count, changed := c.lines()
+		servers, count, changed := c.ready()
 		if count == 0 {
 			return nil, from, ErrNone
 		}
-		for _, l := range lines {
-			a, err := askOne(ctx, l, q)
+		for i, s := range servers {
+			key := s.link.Key
+			a, err := s.ask(ctx, q, best == nil && i == len(servers)-1)
 			if err != nil {
-				problems = append(problems, fmt.Errorf("%s: %w", l.server.Short(), err))
+				problems = append(problems, fmt.Errorf("%s: %w", key.Short(), err))
 				continue
 			}
-			if err := checkAnswer(l.server, q, a); err != nil {
-				c.Wrong(l.server)
+			if err := checkAnswer(key, q, a); err != nil {
+				c.Wrong(key)
 				problems = append(problems, err)
 				continue
 			}
 			if best == nil || betterAnswer(a, best) {
-				best, from = a, l.server
+				best, from = a, key
 			}
 			if a.Code == wire.CodeNone && len(a.Unknown) == 0 {
-				return a, l.server, nil
+				return a, key, nil
 			}
 		}
 		if best != nil {
@@ -260,13 +287,19 @@ func noAnswer(servers int, problems []error) error {
 	return fmt.Errorf("none of %d index servers answers: %w", servers, errors.Join(problems...))
 }
 
-// lines are the live connections, in the order in which they are to be asked, of how many servers.
-func (c *Client) lines() (list []*line, servers int, changed <-chan struct{}) {
+// ready are the servers that are connected or rested from, in the order in which they are to be asked, and of how many. If
+// there are none, those that left a moment ago are tried at once.
+func (c *Client) ready() (list []*server, of int, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range inOrder(c.servers, time.Now()) {
-		if s.line != nil {
-			list = append(list, s.line)
+		if s.line != nil || s.resting {
+			list = append(list, s)
+		}
+	}
+	if len(list) == 0 {
+		for _, s := range c.servers {
+			s.poke()
 		}
 	}
 	return list, len(c.servers), c.changed
@@ -279,8 +312,8 @@ func (c *Client) await(ctx context.Context, changed <-chan struct{}) bool {
 	for {
 		select {
 		case <-changed:
-			var lines []*line
-			if lines, _, changed = c.lines(); len(lines) > 0 {
+			var list []*server
+			if list, _, changed = c.ready(); len(list) > 0 {
 				return true
 			}
 		case <-ctx.Done():
@@ -289,179 +322,4 @@ func (c *Client) await(ctx context.Context, changed <-chan struct{}) bool {
 			return true
 		}
 	}
-}
-
-func askOne(ctx context.Context, l *line, q *route.Query) (*route.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	m, err := l.call(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	a, ok := m.(*route.Answer)
-	if !ok {
-		l.shut()
-		return nil, fmt.Errorf("it answered a query with a message of kind %d", m.Kind())
-	}
-	return a, nil
-}
-
-// server is one index server as the client keeps it. Its own goroutine runs keep; what
-// changes is guarded by Client.mu.
-type server struct {
-	client *Client
-	link   Link
-	wake   chan struct{} // 1 place: the queue has grown
-	life   context.Context
-	end    context.CancelFunc // the user wants it no more
-
-	trusted bool
-	wrong   misses
-
-	line  *line // nil: not connected
-	queue []wire.Batched
-	sent  int   // under way to it
-	fed   bool  // all announcements were queued since it was reached
-	away  error // why it is not connected; nil if it is, or was not tried yet
-}
-
-func (s *server) complete() bool { return s.line != nil && s.fed && len(s.queue)+s.sent == 0 }
-
-func (s *server) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// keep connects, serves the connection until it breaks, and begins again.
-func (s *server) keep() {
-	rest := pause
-	for {
-		began := time.Now()
-		err := s.visit()
-		if s.life.Err() != nil {
-			return
-		}
-		if time.Since(began) > longestPause {
-			rest = pause
-		}
-		s.leftFor(err)
-		s.client.log.Info("index server away", "server", s.link.Key.Short(), "retry", rest, "reason", err)
-		t := time.NewTimer(rest)
-		select {
-		case <-t.C:
-		case <-s.life.Done():
-			t.Stop()
-			return
-		}
-		rest = min(2*rest, longestPause)
-	}
-}
-
-// visit is one connection from its opening to its end, and why it ended.
-func (s *server) visit() error {
-	c := s.client
-	ctx, cancel := context.WithTimeout(s.life, openTimeout)
-	defer cancel()
-	conn, err := c.open.Open(ctx, s.link.Key, s.link.Addrs, Protocol, p2p.Limits{MaxFrame: route.MaxMessage})
-	if err != nil {
-		return err
-	}
-	l := newLine(s.link.Key, conn)
-	defer context.AfterFunc(s.life, l.shut)()
-	c.tasks.Go(l.read)
-	defer l.shut()
-	if err := l.greet(ctx); err != nil {
-		return err
-	}
-	s.attach(l)
-	defer s.attach(nil)
-	c.log.Info("index server connected", "server", s.link.Key.Short())
-	c.tasks.Go(func() { c.republish(func() { s.feed(l) }) })
-	return s.serve(l)
-}
-
-// attach notes that the server is connected by l, or with nil that it is not.
-func (s *server) attach(l *line) {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	s.line, s.queue, s.sent, s.fed, s.away = l, nil, 0, false, nil
-	s.client.change()
-}
-
-// leftFor notes why the server is not connected.
-func (s *server) leftFor(err error) {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	s.away = err
-	s.client.change()
-}
-
-// feed notes that everything was queued for l.
-func (s *server) feed(l *line) {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	if s.line == l {
-		s.fed = true
-		s.client.change()
-	}
-}
-
-// serve publishes what is queued until the connection ends.
-func (s *server) serve(l *line) error {
-	ping := time.NewTicker(pingEvery)
-	defer ping.Stop()
-	for {
-		select {
-		case <-s.wake:
-			for {
-				list := s.take()
-				if len(list) == 0 {
-					break
-				}
-				if err := s.publish(l, list); err != nil {
-					return err
-				}
-			}
-		case <-ping.C:
-			ctx, cancel := context.WithTimeout(s.life, publishTimeout)
-			err := l.greet(ctx)
-			cancel()
-			if err != nil {
-				return err
-			}
-		case <-l.dead:
-			return l.reason()
-		}
-	}
-}
-
-// take moves the next announcements from the queue to those under way; none is left if it is empty.
-func (s *server) take() []wire.Batched {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	n := min(len(s.queue), route.MaxPublish)
-	list := s.queue[:n:n]
-	s.queue, s.sent = s.queue[n:], n
-	s.client.change()
-	return list
-}
-
-// publish hands announcements in and logs which of them were refused.
-func (s *server) publish(l *line, list []wire.Batched) error {
-	ctx, cancel := context.WithTimeout(s.life, publishTimeout)
-	defer cancel()
-	m, err := l.call(ctx, &route.Publish{Announcements: list})
-	if err != nil {
-		return err
-	}
-	result, ok := m.(*route.PublishResult)
-	if !ok {
-		return fmt.Errorf("it answered announcements with a message of kind %d", m.Kind())
-	}
-	for _, p := range result.Problems {
-		s.client.log.Warn("announcement refused", "server", s.link.Key.Short(), "code", p.Code.String(), "text", p.Text)
-	}
-	return nil
 }

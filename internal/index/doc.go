@@ -42,7 +42,8 @@
 // and a hostile one costs no more than the rate. Every announcement counts, good or
 // bad, a good one once for each of its currencies, and every message counts as a question.
 //
-// I7. An identity has at most 2 streams; a third ends the oldest. A stream on which
+// I7. A server has 1,024 places for connections, a quarter of them for one /24 or /48; when they are taken, that connection goes for a newcomer on which
+// nothing was asked for longest, pings aside. An identity has at most 2 streams; a third ends the oldest. A stream on which
 // nothing whole arrives for Rates.Idle ends. Answers to one stream are bounded; whoever
 // does not read them is not read either.
 //
@@ -56,7 +57,7 @@
 // I9. The graph is memory. A server with a directory starts with what its log has and has
 // not expired (I11): decoded on all processors, applied in order, not verified again; from the first record that is damaged on it is dropped, with a warning, and
 // a new epoch begins; any other knows nothing until the nodes come back: each publishes
-// everything again when it reaches a server (Client does). What
+// everything again when it reaches a server that may have forgotten it (I15). What
 // has expired is dropped every Rates.Expire; until then a search may see it.
 //
 // I10. A server that stops answers what it has read, for at most a second, and then
@@ -89,6 +90,17 @@
 // which a payment was locked and came back because a fee, a capacity or a channel on the way was another. Of those who were wrong equally often
 // the ones come first that the user trusts, whose first 3 wrong answers do not count; then as Client.Use was told. A server that
 // the user blocked is never used.
+//
+// # More nodes than places
+//
+// I15. A Client that is told that the server is full (rule R21 of package route) rests: it leaves when it has nothing to publish or ask, and comes
+// back when it has, or after half an hour to an hour. One that is cut with nothing to do within a minute of being told
+// rests too; others come back after pauses that double from half a second to a minute. A question brings it back at once. Who comes back to the instance
+// that confirmed everything publishes what is new since and what was not confirmed, as long as that is younger than 10 minutes; to any
+// other, everything.
+//
+// I16. The instance is kept from one run of a server to the next if the log was closed in order, holds everything that was
+// confirmed, and all of it was read and had room; it is another one after anything else.
 //
 // The server dials nobody but the peers it was told of,
 // keeps no record of who asked what, and logs no key beyond its first

@@ -20,9 +20,11 @@ import (
 const (
 	// feedFile is the log in a server's directory.
 	feedFile = "announcements.log"
-	// feedMagic begins it; eight bytes of epoch follow.
-	feedMagic = "KULAIDX4"
-	feedHead  = len(feedMagic) + 8
+	// feedMagic begins it; eight bytes of epoch follow, and the mark: eight of instance and eight of the log's end, 0 while it is
+	// open.
+	feedMagic = "KULAIDX5"
+	feedMark  = len(feedMagic) + 8
+	feedHead  = feedMark + 16
 	// recordHead is a record's length and its CRC-32, four bytes each.
 	recordHead = 8
 	// feedSlack is how much of the log may be out of date before it is written anew, beside
@@ -34,6 +36,9 @@ const (
 // server starts with, and what its followers read (rules I11 and I12). A place in it is a
 // file offset, good for one epoch. It is not synced: what a power cut takes away the nodes
 // say again within half an hour.
+//
+// The instance (rule R21 of package route) is kept from one run to the next by the mark, which is written when everything before it
+// is on the disk, and taken away, on the disk too, before anything is added. So a log that may have lost a record, or never got it, has none.
 type feed struct {
 	mu    sync.Mutex
 	file  *os.File
@@ -41,6 +46,9 @@ type feed struct {
 	epoch uint64
 	end   int64
 	base  int64 // end when the log was last written anew
+
+	instance uint64 // of what the log holds; never 0
+	lost     bool   // something is missing in it
 
 	dropped int64 // bytes that were no records when it was opened
 }
@@ -71,33 +79,56 @@ func openFeed(dir string, each func(s wire.Batched, a *route.Announcement)) (*fe
 		return f, nil
 	}
 	f.epoch = binary.BigEndian.Uint64(head[len(feedMagic):])
-	f.end = int64(feedHead) + replay(file, each)
+	good, unread := replay(file, each)
+	f.end = int64(feedHead) + good
 	f.base = f.end
-	if f.dropped = size - f.end; f.dropped == 0 {
-		return f, nil
+	f.dropped = size - f.end
+	if f.dropped > 0 {
+		err = errors.Join(file.Truncate(f.end), f.head(file))
 	}
-	if err := errors.Join(file.Truncate(f.end), f.head(file)); err != nil {
+	f.instance = binary.BigEndian.Uint64(head[feedMark:])
+	if end := binary.BigEndian.Uint64(head[feedMark+8:]); f.instance == 0 || end != uint64(size) || f.dropped > 0 || unread > 0 {
+		f.instance = newNumber()
+	}
+	if err = errors.Join(err, f.mark(0, 0)); err != nil {
 		return nil, errors.Join(fmt.Errorf("log of announcements: %w", err), file.Close())
 	}
 	return f, nil
+}
+
+// mark says on the disk which instance the log holds whole, up to where; 0 if that cannot be said.
+func (f *feed) mark(instance uint64, end int64) error {
+	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, instance), uint64(end))
+	if _, err := f.file.WriteAt(b, int64(feedMark)); err != nil {
+		return err
+	}
+	return f.file.Sync()
+}
+
+// newNumber is an epoch or instance that nobody had.
+func newNumber() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint64(b[:]) | 1 // 0 is nobody's
 }
 
 // begin makes a file an empty log of a new epoch.
 func (f *feed) begin(file *os.File) error {
 	f.end = int64(feedHead)
 	f.base = f.end
+	f.instance = newNumber()
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
 	return f.head(file)
 }
 
-// head writes the head of a log, with a new epoch.
+// head writes the head of a log, with a new epoch and no mark.
 func (f *feed) head(file *os.File) error {
-	var epoch [8]byte
-	rand.Read(epoch[:])
-	f.epoch = binary.BigEndian.Uint64(epoch[:]) | 1 // 0 is nobody's
-	_, err := file.WriteAt(binary.BigEndian.AppendUint64([]byte(feedMagic), f.epoch), 0)
+	f.epoch = newNumber()
+	b := make([]byte, feedHead)
+	binary.BigEndian.PutUint64(b[copy(b, feedMagic):], f.epoch)
+	_, err := file.WriteAt(b, 0)
 	return err
 }
 
@@ -126,6 +157,7 @@ func (f *feed) add(list []wire.Batched) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, err := f.file.WriteAt(b, f.end); err != nil {
+		f.lost = true
 		return fmt.Errorf("log of announcements: %w", err)
 	}
 	f.end += int64(len(b))
@@ -217,10 +249,17 @@ func (f *feed) copy(from *os.File, at, end int64, keep func(s wire.Batched) bool
 	return flush()
 }
 
+// close is called when nothing more will be added.
 func (f *feed) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.file.Close()
+	var err error
+	if !f.lost {
+		if err = f.file.Sync(); err == nil {
+			err = f.mark(f.instance, f.end)
+		}
+	}
+	return errors.Join(err, f.file.Close())
 }
 
 // WriteLog makes the log with which a server in dir starts, in place of one that is there. Nothing is verified: a server

@@ -35,7 +35,7 @@ func follow(ctx context.Context, open Opener, link Link, at *route.Follow, take 
 	reading.Go(l.read)
 	defer l.shut()
 	defer context.AfterFunc(ctx, l.shut)()
-	if err := l.greet(dial); err != nil {
+	if _, err := l.greet(dial); err != nil {
 		return err
 	}
 	for {

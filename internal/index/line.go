@@ -37,6 +37,21 @@ func newLine(server ident.ID, conn *p2p.Framed) *line {
 	}
 }
 
+// cutError is why a line ended that the server or the network cut.
+type cutError struct{ error }
+
+func (e *cutError) Unwrap() error { return e.error }
+
+// isDead says whether the line has ended.
+func (l *line) isDead() bool {
+	select {
+	case <-l.dead:
+		return true
+	default:
+		return false
+	}
+}
+
 // shut ends the line.
 func (l *line) shut() { l.fail(errShut) }
 
@@ -55,19 +70,19 @@ func (l *line) reason() error {
 }
 
 // greet asks whether the server is there and speaks this version.
-func (l *line) greet(ctx context.Context) error {
+func (l *line) greet(ctx context.Context) (*route.Pong, error) {
 	m, err := l.call(ctx, &route.Ping{Version: route.Version})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pong, ok := m.(*route.Pong)
 	if !ok {
-		return fmt.Errorf("it answered a ping with a message of kind %d", m.Kind())
+		return nil, fmt.Errorf("it answered a ping with a message of kind %d", m.Kind())
 	}
 	if pong.Version != route.Version {
-		return fmt.Errorf("it speaks version %d, this node speaks %d", pong.Version, route.Version)
+		return nil, fmt.Errorf("it speaks version %d, this node speaks %d", pong.Version, route.Version)
 	}
-	return nil
+	return pong, nil
 }
 
 // call sends a request and waits for its answer.
@@ -105,6 +120,7 @@ func (l *line) request(ctx context.Context, answer chan route.Message, frame []b
 		return fmt.Errorf("%d requests wait for this server already", maxWaiting)
 	}
 	if err := l.conn.WriteFrame(frame); err != nil {
+		err = &cutError{err}
 		l.fail(err)
 		return err
 	}
@@ -116,7 +132,7 @@ func (l *line) read() {
 	for {
 		frame, err := l.conn.ReadFrame()
 		if err != nil {
-			l.fail(err)
+			l.fail(&cutError{err})
 			return
 		}
 		m, err := route.DecodeMessage(frame)

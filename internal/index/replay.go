@@ -37,8 +37,8 @@ type chunk struct {
 }
 
 // replay reads records to the end of in, or to the first that is none, and calls each with every announcement, in
-// order. It says how many bytes were good.
-func replay(in io.Reader, each func(s wire.Batched, a *route.Announcement)) (good int64) {
+// order. It says how many bytes were good, and how many of the records in them hold something else than an announcement.
+func replay(in io.Reader, each func(s wire.Batched, a *route.Announcement)) (good int64, unread int) {
 	workers := runtime.GOMAXPROCS(0)
 	jobs, order := make(chan *chunk, chunksAhead*workers), make(chan *chunk, chunksAhead*workers)
 	stop := make(chan struct{})
@@ -72,14 +72,16 @@ func replay(in io.Reader, each func(s wire.Batched, a *route.Announcement)) (goo
 		for i, s := range c.signed {
 			if c.errs[i] == nil {
 				each(s, &c.opened[i])
+			} else {
+				unread++
 			}
 			good += recordHead + int64(len(c.bodies[i]))
 		}
 		if len(c.signed) < len(c.bodies) {
-			return good
+			return good, unread
 		}
 	}
-	return good
+	return good, unread
 }
 
 // readChunk reads records whose checksums are right.

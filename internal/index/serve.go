@@ -25,6 +25,7 @@ type guest struct {
 	server *Server
 	id     ident.ID
 	conn   *p2p.Framed
+	last   time.Time   // when it asked for something, pings aside
 	out    chan []byte // answers in order
 }
 
@@ -126,6 +127,10 @@ func (g *guest) handle(ctx context.Context, frame []byte) (route.Message, error)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoQuestion, err)
 	}
+	if _, ping := m.(*route.Ping); !ping {
+		g.conn.Used()
+		g.last = time.Now()
+	}
 	announcements, questions := 0, 1
 	switch m := m.(type) {
 	case *route.Publish:
@@ -138,7 +143,7 @@ func (g *guest) handle(ctx context.Context, frame []byte) (route.Message, error)
 	}
 	switch m := m.(type) {
 	case *route.Ping:
-		return &route.Pong{Version: route.Version}, nil
+		return &route.Pong{Version: route.Version, Instance: g.server.instance, Full: g.conn.Crowded() && time.Since(g.last) >= lull}, nil
 	case *route.Publish:
 		return g.publish(ctx, m)
 	case *route.Query:

@@ -21,9 +21,18 @@ const (
 	// two streams a message half read and answers it does not take. So connections take at most
 	// 5 GiB, those from a single /24 or /48 a quarter of it; what is announced comes on top
 	// (route.DefaultMax).
-	// Beyond them the oldest connection goes, and an honest node comes back.
-	places          = 1024
-	placesPerPrefix = places / 4
+	// What bounds it is MaxMessage, answersAhead and the windows; more places would need a bound on all of that together.
+	// Beyond them the connection goes on which nothing was asked for longest. Before, when three quarters are taken,
+	// nodes with nothing to say leave by themselves (rule I15): one that speaks every 15 minutes, as long as nothing changes, needs its
+	// place for seven seconds of them, so the places are enough for a hundred thousand nodes.
+	places = 1024
+
+	// prefixShare is the part of the places that a single /24 or /48 may take.
+	prefixShare = 4
+
+	// lull is how long nothing must have been asked on a connection that could as well end: a node that pays or
+	// whose figures change says something every second.
+	lull = 2 * time.Second
 
 	// handshakes is how many connections may be half open: a restarted server's
 	// nodes all come back within seconds.
@@ -46,6 +55,7 @@ type Options struct {
 	Ready  func(uri string) // called by Serve once clients can connect; may be nil
 	Log    *slog.Logger     // nil: nothing is logged
 	Max    int              // announcements kept in all; 0: route.DefaultMax
+	Places int              // connections kept; 0: 1,024
 	Rates  Rates
 	Dir    string // where the log of announcements is kept; "": nowhere, and nobody can follow
 	Peers  []Link // index servers to share announcements with, if they name this one too; they need Dir
@@ -61,8 +71,9 @@ type Server struct {
 	finders chan *route.Finder // one for each search that may run
 	suites  chan ident.Suite   // one for each message of announcements that may be verified
 
-	feed  *feed  // nil: no log
-	peers []Link // index servers to share with
+	feed     *feed  // nil: no log
+	peers    []Link // index servers to share with
+	instance uint64 // of the graph (rule R21 of package route)
 
 	lock  sync.RWMutex // of graph
 	graph *route.Graph
@@ -107,6 +118,9 @@ func Start(opt Options) (*Server, error) {
 		}
 		addrs = append(addrs, a)
 	}
+	if opt.Places <= 0 {
+		opt.Places = places
+	}
 	s := &Server{
 		rates: opt.Rates.withDefaults(), log: opt.Log, graph: route.NewGraph(opt.Max),
 		finders: make(chan *route.Finder, runtime.GOMAXPROCS(0)), suites: make(chan ident.Suite, max(1, runtime.GOMAXPROCS(0)/2)),
@@ -118,7 +132,7 @@ func Start(opt Options) (*Server, error) {
 	for range cap(s.suites) {
 		s.suites <- verifier()
 	}
-	s.peers = opt.Peers
+	s.peers, s.instance = opt.Peers, newNumber()
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -130,7 +144,8 @@ func Start(opt Options) (*Server, error) {
 	}
 	s.host, err = p2p.New(p2p.Config{
 		Seed: opt.Seed, Listen: addrs,
-		Handshakes: handshakes, Strangers: places, StrangersPerPrefix: placesPerPrefix,
+		Handshakes: handshakes, Strangers: opt.Places, StrangersPerPrefix: max(1, opt.Places/prefixShare), EvictIdle: true,
+		StrangerIdle: p2p.OpenTimeout, // so that who left by itself gives its place back soon
 	}, noSessions{})
 	if err != nil {
 		if s.feed != nil {
@@ -141,7 +156,7 @@ func Start(opt Options) (*Server, error) {
 	var ctx context.Context
 	ctx, s.end = context.WithCancel(context.Background())
 	s.close = sync.OnceValue(s.stop)
-	limits := p2p.Limits{MaxFrame: route.MaxMessage, Idle: s.rates.Idle, Streams: places * streamsPerKey}
+	limits := p2p.Limits{MaxFrame: route.MaxMessage, Idle: s.rates.Idle, Streams: opt.Places * streamsPerKey}
 	s.host.Handle(Protocol, limits, s.serve)
 	s.tasks.Go(func() { s.keep(ctx) })
 	if s.feed != nil {
@@ -193,15 +208,22 @@ func (s *Server) stop() error {
 // were verified when it was written.
 func (s *Server) remember(dir string) error {
 	now := time.Now().Unix()
-	records := 0
+	records, refused := 0, 0
 	var err error
 	s.feed, err = openFeed(dir, func(_ wire.Batched, a *route.Announcement) {
 		records++
-		_, _ = s.graph.Apply(*a, now) // expired ones are refused
+		if _, err := s.graph.Apply(*a, now); err != nil && a.Expires > now && !isOlder(err) {
+			refused++
+		}
 	})
 	if err != nil {
 		return err
 	}
+	if refused > 0 {
+		s.log.Warn("announcements of the log have no room", "announcements", refused)
+		s.feed.instance = newNumber()
+	}
+	s.instance = s.feed.instance
 	if s.feed.dropped > 0 {
 		s.log.Warn("the end of the log of announcements is no record and is dropped; nodes announce again within half an hour",
 			"bytes", s.feed.dropped, "kept", s.feed.end, "announcements", records)
@@ -210,6 +232,12 @@ func (s *Server) remember(dir string) error {
 		return nil
 	}
 	return s.tidy()
+}
+
+// isOlder says whether an announcement was refused because the graph has one that counts instead.
+func isOlder(err error) bool {
+	code := route.RefusalOf(err).Code
+	return code == wire.BadSequence || code == wire.Conflict
 }
 
 // freshRecords is how many records of a log may be out of date at a start beyond half of it: to write the log anew

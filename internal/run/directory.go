@@ -332,13 +332,14 @@ type ServerView struct {
 	From      string   // given (at the start), found, or listed
 	Addrs     []string // where it is, as far as is known
 	Connected bool     // index: there is a connection; relay: this node is reached through it
+	Resting   bool     // index: there is none because it is full, and knows what this node announces
 	Wrong     int      // index: answers that turned out wrong lately
 	Problem   string   // why it does not serve now, as the last attempt says; "" if it does, was not asked yet, or is blocked
 }
 
 // Servers are all servers of a role, in the order in which they are asked; then those that are blocked.
 func (l *Loop) Servers(role Role) (list []ServerView) {
-	connected, wrong, problems := map[ident.ID]bool{}, map[ident.ID]int{}, map[ident.ID]string{}
+	connected, resting, wrong, problems := map[ident.ID]bool{}, map[ident.ID]bool{}, map[ident.ID]int{}, map[ident.ID]string{}
 	if role == RelayRole {
 		for _, r := range l.host.Relays() {
 			connected[r.Relay] = r.Err == nil
@@ -349,7 +350,7 @@ func (l *Loop) Servers(role Role) (list []ServerView) {
 	} else {
 		standings, _ := l.index.Standings()
 		for _, s := range standings {
-			connected[s.Key], wrong[s.Key] = s.Connected, s.Wrong
+			connected[s.Key], resting[s.Key], wrong[s.Key] = s.Connected, s.Resting, s.Wrong
 			if s.Err != nil {
 				problems[s.Key] = briefly(s.Err)
 			}
@@ -362,7 +363,7 @@ func (l *Loop) Servers(role Role) (list []ServerView) {
 		return slices.ContainsFunc(list, func(s Server) bool { return s.ID == id })
 	}
 	for _, s := range d.all(role) {
-		v := ServerView{Role: role, Key: s.ID, Trust: d.listed[role][s.ID].Trust, From: "listed", Addrs: s.Addrs, Connected: connected[s.ID], Wrong: wrong[s.ID], Problem: problems[s.ID]}
+		v := ServerView{Role: role, Key: s.ID, Trust: d.listed[role][s.ID].Trust, From: "listed", Addrs: s.Addrs, Connected: connected[s.ID], Resting: resting[s.ID], Wrong: wrong[s.ID], Problem: problems[s.ID]}
 		switch {
 		case has(d.given[role], s.ID):
 			v.From = "given"
@@ -409,7 +410,7 @@ func (l *Loop) seekServers(role Role) {
 		timer.Reset(serversEvery)
 		serving := map[ident.ID]bool{}
 		for _, v := range l.Servers(role) {
-			serving[v.Key] = v.Connected && v.Trust != Blocked
+			serving[v.Key] = (v.Connected || v.Resting) && v.Trust != Blocked
 		}
 		found = slices.DeleteFunc(found, func(s Server) bool { return !serving[s.ID] })
 		if len(found) >= serversFound || len(found) > 0 && time.Now().Before(next) {

@@ -94,3 +94,38 @@ func TestIndexAway(t *testing.T) {
 		t.Error("a friend's link as an index server")
 	}
 }
+
+// TestFullIndexServer: nodes leave a server that has no places to spare, say so, and come back to say and to ask something.
+func TestFullIndexServer(t *testing.T) {
+	server, err := index.Start(index.Options{Seed: ident.NewKey([32]byte{200}).IdentitySeed(), Listen: []string{"127.0.0.1:0"}, Places: 8}) // 2 for this machine
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	uri := server.URI()
+	ana, ben, cleo := start(t, "ana", 1, uri), start(t, "ben", 2, uri), start(t, "cleo", 3, uri)
+	befriend(ana, ben)
+	befriend(ben, cleo)
+	everybody := []*person{ana, ben, cleo}
+	for _, p := range everybody {
+		p.announced()
+	}
+	away := func() (n int) {
+		for _, p := range everybody {
+			if v := p.Servers(IndexRole)[0]; v.Resting && !v.Connected && v.Problem == "" {
+				n++
+			}
+		}
+		return n
+	}
+	ana.until("two of three rest", func(*node.Node) bool { return away() >= 2 })
+	for _, p := range everybody {
+		p.announced()
+	}
+	if p := ana.pay(cleo.invoice(1_00), 0); p.State != node.Paid {
+		t.Fatalf("%s: %+v", p.State, p.Reason)
+	}
+	for _, p := range everybody {
+		p.announced()
+	}
+}
