@@ -28,8 +28,9 @@
 //
 // R18 is not used. (It was a key for onions in each announcement; they are wrapped for the identities that a route names.)
 //
-// R6. A graph keeps at most 1,000 friends per node, a total chosen by its owner, and 1,048,576 currencies at a
-// time; an announcement that would be beyond that is refused.
+// R6. A graph keeps at most 1,000 friends per node, a total of entries chosen by its owner, where an announcement without entries
+// counts as one, and 1,048,576 currencies at a time; an announcement that would be beyond that is refused. One that replaces another
+// counts for what it has more.
 //
 // # Edges
 //

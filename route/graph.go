@@ -10,9 +10,9 @@ const (
 	// MaxFriends is how many friends a node may announce: what a person keeps up
 	// with is a few hundred, a shop's node a thousand.
 	MaxFriends = 1000
-	// DefaultMax is how many announcements a graph keeps unless told otherwise: 1M
-	// nodes with ten friends each, at 60 bytes an edge 600 MiB. Each record takes 44 bytes: if strangers
-	// fill it with announcements of 32 currencies it takes 14 GiB, so who has less sets a lower bound.
+	// DefaultMax is how many entries a graph keeps unless told otherwise: 1M nodes with ten friends each in one currency, at 60
+	// bytes an edge 600 MiB. An entry takes 44 bytes, and 200 at the very most: where each is about two nodes of which nothing else is
+	// known. So whatever strangers announce, it takes 2 GiB.
 	DefaultMax = 10 << 20
 	// maxExpires is the latest expiry that the four bytes kept of it can hold, in the year 2106.
 	maxExpires = 1<<32 - 1
@@ -25,12 +25,13 @@ type Graph struct {
 	blocks     []block        // by node
 	bases      []money.Amount // base fees too large for a block
 	freeBases  []uint32
-	count, max int // announcements
+	count      int // announcements
+	kept, max  int // entries, one for an announcement that has none: records of blocks
 	edges      int // directed, one per currency
 }
 
-// NewGraph makes an empty graph that keeps at most max announcements, DefaultMax
-// if max is 0.
+// NewGraph makes an empty graph that keeps at most max entries, DefaultMax
+// if max is 0. An announcement without entries counts as one.
 func NewGraph(max int) *Graph {
 	if max <= 0 {
 		max = DefaultMax
@@ -64,8 +65,11 @@ func (g *Graph) Apply(a Announcement, now int64) (changed bool, err error) {
 			return false, refuse(wire.Conflict, "another announcement %d of %s about %s is known; use a higher number", a.Number, a.Node.Short(), a.Friend.Short())
 		}
 		until = max(until, b.until(i))
-	} else if err := g.room(a.Node); err != nil {
+	} else if err := g.roomForFriend(a.Node); err != nil {
 		return false, err
+	}
+	if more := records(&a) - (j - i); more > 0 && g.kept+more > g.max {
+		return false, refuse(wire.NotAllowed, "this index holds %d entries and these are %d more, at most %d; use another one", g.kept, more, g.max)
 	}
 	if err := g.currencies.room(a.Entries); err != nil {
 		return false, err
@@ -98,8 +102,11 @@ func (g *Graph) locate(node, friend ident.ID) (n, f int32, i, j int) {
 	return n, f, i, j
 }
 
-// room says whether node may announce one more friend.
-func (g *Graph) room(node ident.ID) error {
+// records is how many entries an announcement counts as.
+func records(a *Announcement) int { return max(1, len(a.Entries)) }
+
+// roomForFriend says whether node may announce one more friend.
+func (g *Graph) roomForFriend(node ident.ID) error {
 	if n, ok := g.nodes.find(node); ok {
 		friends := 0
 		b := g.blocks[n]
@@ -111,9 +118,6 @@ func (g *Graph) room(node ident.ID) error {
 		if friends >= MaxFriends {
 			return refuse(wire.NotAllowed, "%s announces %d friends, at most %d; withdrawn ones count until they expire", node.Short(), friends, MaxFriends)
 		}
-	}
-	if g.count >= g.max {
-		return refuse(wire.NotAllowed, "this index holds %d announcements, at most %d; use another one", g.count, g.max)
 	}
 	return nil
 }
@@ -163,9 +167,10 @@ func (g *Graph) write(node, friend int32, i, j int, a *Announcement, until int64
 	for k := i; k < j; k++ {
 		g.clear(b, k)
 	}
-	if records := max(1, len(a.Entries)); records != j-i {
-		b = b.splice(i, j, records)
+	if n := records(a); n != j-i {
+		b = b.splice(i, j, n)
 		g.blocks[node] = b
+		g.kept += n - (j - i)
 	}
 	if len(a.Entries) == 0 {
 		b.setIn(i, friend, noCurrency, 0, 0, 0)
@@ -297,6 +302,7 @@ func (g *Graph) expireNode(n int32, now int64) (ended int) {
 		return 0
 	}
 	after := newBlock(keep)
+	g.kept -= b.len() - keep
 	var forgotten []int32
 	at := 0
 	for i, j := 0, 0; i < b.len(); i = j {

@@ -118,7 +118,7 @@ func TestGraphBounds(t *testing.T) { // R6
 	w.say(5000, 7) // a known friend is no new one
 	w.say(4000, 5000)
 
-	w.g.max = w.g.count
+	w.g.max = w.g.kept
 	a.Node, a.Friend = nodeID(1), nodeID(2)
 	_, err = w.g.Apply(a, noon)
 	wantCode(t, err, wire.NotAllowed)
@@ -148,6 +148,49 @@ func TestForget(t *testing.T) {
 	g.Expire(now + 20)
 	if n, a, e := g.Size(); n+a+e != 0 || len(g.currencies.index) != 0 || len(g.nodes.free) != len(g.nodes.items) {
 		t.Fatalf("left: %d nodes, %d announcements, %d edges, %d currencies", n, a, e, len(g.currencies.index))
+	}
+}
+
+// Rule R6: what is bounded is what takes memory: entries, also of announcements that replace others; and what has expired makes room.
+func TestEntriesAreBounded(t *testing.T) {
+	const most = 100
+	g := NewGraph(most)
+	rng := rand.New(rand.NewPCG(3, 7))
+	now, refused, bytes := noon, 0, 0
+	for n := range 5000 {
+		if n%20 == 0 {
+			now++
+			g.Expire(now)
+		}
+		a := Announcement{Node: nodeID(rng.IntN(8)), Friend: nodeID(100 + rng.IntN(4)), Number: uint64(n), Expires: now + 1 + rng.Int64N(9), Entries: fullEntries(MaxEntries)[:rng.IntN(MaxEntries+1)]}
+		node, _, i, j := g.locate(a.Node, a.Friend)
+		before, had := g.kept, j-i
+		_, err := g.Apply(a, now)
+		if err != nil {
+			refused++
+			wantCode(t, err, wire.NotAllowed)
+		}
+		if more := max(1, len(a.Entries)) - had; (err != nil) != (more > 0 && before+more > most) {
+			t.Fatalf("%d entries instead of %d, where %d are kept: %v", len(a.Entries), had, before, err)
+		}
+		if err != nil && (g.kept != before || had > 0 && g.blocks[node].number(i) == a.Number) {
+			t.Fatalf("a refused announcement was taken")
+		}
+		kept := 0
+		for _, b := range g.blocks {
+			kept += b.len()
+		}
+		if kept != g.kept || kept > most {
+			t.Fatalf("%d records, %d counted, at most %d", kept, g.kept, most)
+		}
+		bytes = max(bytes, kept*(linkWords+markWords)*4)
+	}
+	if refused < 100 || bytes < most*44/2 {
+		t.Fatalf("%d refused, %d bytes of blocks: this tests nothing", refused, bytes)
+	}
+	g.Expire(now + 20)
+	if g.kept != 0 {
+		t.Fatalf("%d entries are left", g.kept)
 	}
 }
 

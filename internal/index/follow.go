@@ -127,7 +127,7 @@ type followed struct {
 	settled chan struct{} // closed once it was read to its end, or failed
 }
 
-// NewMirror makes an empty copy; max bounds the announcements kept, as in Options.
+// NewMirror makes an empty copy; max bounds the entries kept, as in Options.
 func NewMirror(open Opener, log *slog.Logger, max int) *Mirror {
 	m := &Mirror{open: open, log: log, graph: route.NewGraph(max), whole: make(chan struct{}), finders: make(chan *route.Finder, 1)}
 	m.finders <- m.graph.Finder()

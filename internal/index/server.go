@@ -54,7 +54,7 @@ type Options struct {
 	Listen []string         // HOST:PORT for TCP, port 0 for any free one; or multiaddrs
 	Ready  func(uri string) // called by Serve once clients can connect; may be nil
 	Log    *slog.Logger     // nil: nothing is logged
-	Max    int              // announcements kept in all; 0: route.DefaultMax
+	Max    int              // entries of announcements kept in all; 0: route.DefaultMax
 	Places int              // connections kept; 0: 1,024
 	Rates  Rates
 	Dir    string // where the log of announcements is kept; "": nowhere, and nobody can follow
