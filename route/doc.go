@@ -96,6 +96,9 @@
 // question and its answer in turn: [Ping] and [Pong], [Publish] and
 // [PublishResult], [Query] and [Answer], [Follow] and [Feed].
 //
+// R22. A follower's place in a server's log is an epoch, an offset and the sum of what is before it, as the last Feed said. Where the log of
+// that epoch has something else before the offset, or less, the Feed begins with the first record of all.
+//
 // R21. A Pong says the instance of the server's graph, which is another one whenever the server may have forgotten something
 // that it confirmed, 0 being none; and whether the server is full: more than three quarters of its places are taken (or of those for the
 // asker's network) and the asker has done nothing but ping on this connection for 2 seconds. A node to whom a server says so, and that has nothing to publish

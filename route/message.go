@@ -138,11 +138,13 @@ func (a *Answer) Outcome() Outcome {
 	return OutcomeRefused
 }
 
-// Follow asks for announcements as they were accepted, from a place in the server's log on.
+// Follow asks for announcements as they were accepted, from a place in the server's log on. If the server's log has something else before
+// that place than it had, or is another, it begins with the first of all.
 type Follow struct {
 	_     struct{} `cbor:",toarray"`
 	Epoch uint64   // of the log that After is a place in; 0 at first
 	After uint64   // 0 at first, then Feed.Next
+	Sum   uint32   // 0 at first, then Feed.Sum
 	Peer  bool     // for an index server of its own, which only those answer that name it
 }
 
@@ -151,8 +153,9 @@ type Feed struct {
 	_             struct{}  `cbor:",toarray"`
 	Code          wire.Code // wire.CodeNone, or why there is no feed
 	Text          string
-	Epoch         uint64 // another one than was asked for: Announcements begin with the first of all
+	Epoch         uint64
 	Next          uint64
+	Sum           uint32         // of all that the log has before Next
 	Announcements []wire.Batched // byte for byte as their nodes signed them
 }
 

@@ -49,7 +49,7 @@ func fullMessages() []Message {
 	return []Message{
 		&Ping{Version: Version}, &Pong{Version: 1<<32 - 1, Instance: 1<<64 - 1, Full: true}, publish, result,
 		&Query{Request: fullRequest(), Hops: ids(make([]int, MaxHops)...)}, &Query{Request: ask(1, 2, 0), UpTo: true},
-		&Follow{Epoch: 1<<64 - 1, After: 7, Peer: true}, &Feed{Epoch: 3, Next: 9, Announcements: publish.Announcements}, &Feed{Code: wire.NotAllowed, Text: "no"},
+		&Follow{Epoch: 1<<64 - 1, After: 7, Sum: 1<<32 - 1, Peer: true}, &Feed{Epoch: 3, Next: 9, Sum: 1<<32 - 1, Announcements: publish.Announcements}, &Feed{Code: wire.NotAllowed, Text: "no"},
 		answer, parts, &Answer{Code: wire.NoRoute, Proved: true}, &Answer{Code: wire.FeeAboveMax, Text: "too dear", Fee: 7},
 	}
 }

@@ -55,8 +55,7 @@
 // # State
 //
 // I9. The graph is memory. A server with a directory starts with what its log has and has
-// not expired (I11): decoded on all processors, applied in order, not verified again; from the first record that is damaged on it is dropped, with a warning, and
-// a new epoch begins; any other knows nothing until the nodes come back: each publishes
+// not expired (I11): decoded on all processors, applied in order, not verified again; from the first record that is damaged on it is dropped, with a warning; any other knows nothing until the nodes come back: each publishes
 // everything again when it reaches a server that may have forgotten it (I15). What
 // has expired is dropped every Rates.Expire; until then a search may see it.
 //
@@ -68,7 +67,8 @@
 // I11. A server with a directory keeps a log of every announcement that changed its graph,
 // as it was signed. Whoever follows (route.Follow) reads the log from any place on; a
 // place is good for one epoch, which ends when the log is written anew without what is out
-// of date: when that is more than half of it. So a follower that was away goes on where it was, as
+// of date: when that is more than half of it; and as long as everything before it is what the follower read, which the sum that
+// comes with a place proves, so that a log whose end was lost is read anew by those who had read that end, and by nobody else. So a follower that was away goes on where it was, as
 // long as its process lives, and one that knows nothing gets all. A Follow counts
 // as route.MaxPublish questions.
 //

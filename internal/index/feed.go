@@ -25,7 +25,7 @@ const (
 	feedMagic = "KULAIDX5"
 	feedMark  = len(feedMagic) + 8
 	feedHead  = feedMark + 16
-	// recordHead is a record's length and its CRC-32, four bytes each.
+	// recordHead is a record's length and the CRC-32 of all bodies up to its own, after the epoch: four bytes each.
 	recordHead = 8
 	// feedSlack is how much of the log may be out of date before it is written anew, beside
 	// what was of use when it was last: it bounds the disk at twice that and this.
@@ -34,8 +34,9 @@ const (
 
 // feed is the log of all announcements accepted, byte for byte as they were signed: what a
 // server starts with, and what its followers read (rules I11 and I12). A place in it is a
-// file offset, good for one epoch. It is not synced: what a power cut takes away the nodes
-// say again within half an hour.
+// file offset in an epoch, and the sum of what is before it. A record's checksum goes on from the sum of what is before it, so reading one
+// proves that too: a place is good as long as the log has what it had up to there, whatever was cut off and written after that.
+// It is not synced: what a power cut takes away the nodes say again within half an hour.
 //
 // The instance (rule R21 of package route) is kept from one run to the next by the mark, which is written when everything before it
 // is on the disk, and taken away, on the disk too, before anything is added. So a log that may have lost a record, or never got it, has none.
@@ -45,7 +46,8 @@ type feed struct {
 	path  string
 	epoch uint64
 	end   int64
-	base  int64 // end when the log was last written anew
+	sum   uint32 // of all up to end
+	base  int64  // end when the log was last written anew
 
 	instance uint64 // of what the log holds; never 0
 	lost     bool   // something is missing in it
@@ -54,8 +56,7 @@ type feed struct {
 }
 
 // openFeed opens the log of a directory, a new one if there is none, and calls each with
-// every announcement, in order. What follows the last good record is cut off, and a new epoch
-// begins: a follower's place could be beyond it. Errors are those of the file system.
+// every announcement, in order. What follows the last good record is cut off. Errors are those of the file system.
 func openFeed(dir string, each func(s wire.Batched, a *route.Announcement)) (*feed, error) {
 	f := &feed{path: filepath.Join(dir, feedFile)}
 	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -79,12 +80,12 @@ func openFeed(dir string, each func(s wire.Batched, a *route.Announcement)) (*fe
 		return f, nil
 	}
 	f.epoch = binary.BigEndian.Uint64(head[len(feedMagic):])
-	good, unread := replay(file, each)
-	f.end = int64(feedHead) + good
+	good, sum, unread := replay(file, sumOf(f.epoch), each)
+	f.end, f.sum = int64(feedHead)+good, sum
 	f.base = f.end
 	f.dropped = size - f.end
 	if f.dropped > 0 {
-		err = errors.Join(file.Truncate(f.end), f.head(file))
+		err = file.Truncate(f.end)
 	}
 	f.instance = binary.BigEndian.Uint64(head[feedMark:])
 	if end := binary.BigEndian.Uint64(head[feedMark+8:]); f.instance == 0 || end != uint64(size) || f.dropped > 0 || unread > 0 {
@@ -103,6 +104,11 @@ func (f *feed) mark(instance uint64, end int64) error {
 		return err
 	}
 	return f.file.Sync()
+}
+
+// sumOf is the sum of an empty log.
+func sumOf(epoch uint64) uint32 {
+	return crc32.ChecksumIEEE(binary.BigEndian.AppendUint64(nil, epoch))
 }
 
 // newNumber is an epoch or instance that nobody had.
@@ -126,41 +132,45 @@ func (f *feed) begin(file *os.File) error {
 // head writes the head of a log, with a new epoch and no mark.
 func (f *feed) head(file *os.File) error {
 	f.epoch = newNumber()
+	f.sum = sumOf(f.epoch)
 	b := make([]byte, feedHead)
 	binary.BigEndian.PutUint64(b[copy(b, feedMagic):], f.epoch)
 	_, err := file.WriteAt(b, 0)
 	return err
 }
 
-// readRecord reads one announcement and says how long its record is.
-func readRecord(in io.Reader) (s wire.Batched, n int64, err error) {
-	body, err := readBody(in)
+// readRecord reads one announcement after sum, to which it adds the record, and says how long that is.
+func readRecord(in io.Reader, sum *uint32) (s wire.Batched, n int64, err error) {
+	body, err := readBody(in, sum)
 	if err != nil {
 		return s, 0, err
 	}
 	return s, recordHead + int64(len(body)), wire.Unmarshal(body, &s)
 }
 
-func appendRecord(b []byte, s wire.Batched) []byte {
+// appendRecord appends a record to b that follows sum, to which it is added.
+func appendRecord(b []byte, s wire.Batched, sum *uint32) []byte {
 	body := wire.Marshal(&s)
+	*sum = crc32.Update(*sum, crc32.IEEETable, body)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
-	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(body))
+	b = binary.BigEndian.AppendUint32(b, *sum)
 	return append(b, body...)
 }
 
 // add appends announcements.
 func (f *feed) add(list []wire.Batched) error {
-	var b []byte
-	for _, s := range list {
-		b = appendRecord(b, s)
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var b []byte
+	sum := f.sum
+	for _, s := range list {
+		b = appendRecord(b, s, &sum)
+	}
 	if _, err := f.file.WriteAt(b, f.end); err != nil {
 		f.lost = true
 		return fmt.Errorf("log of announcements: %w", err)
 	}
-	f.end += int64(len(b))
+	f.end, f.sum = f.end+int64(len(b)), sum
 	return nil
 }
 
@@ -171,18 +181,28 @@ func (f *feed) grown() bool {
 	return f.end > 2*f.base+feedSlack
 }
 
-// read gives what follows a place: all from the beginning if the epoch is another.
+// read gives what follows a place: all from the beginning if the log has something else before it, or is another.
 func (f *feed) read(q *route.Follow) (*route.Feed, error) {
 	f.mu.Lock()
-	file, epoch, end := f.file, f.epoch, f.end
+	file, epoch, end, sum := f.file, f.epoch, f.end, f.sum
 	f.mu.Unlock()
-	a := &route.Feed{Epoch: epoch, Next: uint64(feedHead)}
 	if q.Epoch == epoch && q.After >= uint64(feedHead) && q.After <= uint64(end) {
-		a.Next = q.After
+		if q.After == uint64(end) && q.Sum != sum {
+			return readFeed(file, epoch, uint64(feedHead), sumOf(epoch), end)
+		}
+		if a, err := readFeed(file, epoch, q.After, q.Sum, end); err == nil {
+			return a, nil
+		}
 	}
-	in := bufio.NewReaderSize(io.NewSectionReader(file, int64(a.Next), end-int64(a.Next)), 64<<10)
+	return readFeed(file, epoch, uint64(feedHead), sumOf(epoch), end)
+}
+
+// readFeed reads records from a place on.
+func readFeed(file *os.File, epoch, at uint64, sum uint32, end int64) (*route.Feed, error) {
+	a := &route.Feed{Epoch: epoch, Next: at, Sum: sum}
+	in := bufio.NewReaderSize(io.NewSectionReader(file, int64(at), end-int64(at)), 64<<10)
 	for len(a.Announcements) < route.MaxPublish && int64(a.Next) < end {
-		s, n, err := readRecord(in)
+		s, n, err := readRecord(in, &a.Sum)
 		if err != nil {
 			return nil, fmt.Errorf("log of announcements at %d: %w", a.Next, err)
 		}
@@ -200,15 +220,15 @@ func (f *feed) rewrite(keep func(s wire.Batched) bool) (err error) {
 	}
 	next := &feed{file: fresh, path: f.path}
 	f.mu.Lock()
-	end := f.end
+	end, sum := f.end, sumOf(f.epoch)
 	f.mu.Unlock()
 	if err = next.begin(fresh); err == nil {
-		err = next.copy(f.file, int64(feedHead), end, keep)
+		err = next.copy(f.file, int64(feedHead), end, &sum, keep)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {
-		err = next.copy(f.file, end, f.end, func(wire.Batched) bool { return true })
+		err = next.copy(f.file, end, f.end, &sum, func(wire.Batched) bool { return true })
 	}
 	if err == nil {
 		err = os.Rename(f.path+".new", f.path)
@@ -217,12 +237,12 @@ func (f *feed) rewrite(keep func(s wire.Batched) bool) (err error) {
 		return errors.Join(fmt.Errorf("log of announcements: %w", err), fresh.Close())
 	}
 	old := f.file // who still reads in it gets an error, and begins again
-	f.file, f.epoch, f.end, f.base = fresh, next.epoch, next.end, next.end
+	f.file, f.epoch, f.end, f.sum, f.base = fresh, next.epoch, next.end, next.sum, next.end
 	return old.Close()
 }
 
-// copy appends the records of another log from one place to another, without what keep does not want.
-func (f *feed) copy(from *os.File, at, end int64, keep func(s wire.Batched) bool) error {
+// copy appends the records of another log from one place, where its sum is given, to another, without what keep does not want.
+func (f *feed) copy(from *os.File, at, end int64, sum *uint32, keep func(s wire.Batched) bool) error {
 	in := bufio.NewReaderSize(io.NewSectionReader(from, at, end-at), 1<<20)
 	var b []byte
 	flush := func() error {
@@ -232,13 +252,13 @@ func (f *feed) copy(from *os.File, at, end int64, keep func(s wire.Batched) bool
 		return err
 	}
 	for at < end {
-		s, n, err := readRecord(in)
+		s, n, err := readRecord(in, sum)
 		if err != nil {
 			return err
 		}
 		at += n
 		if keep(s) {
-			b = appendRecord(b, s)
+			b = appendRecord(b, s, &f.sum)
 		}
 		if len(b) > 1<<20 {
 			if err := flush(); err != nil {
@@ -280,7 +300,7 @@ func WriteLog(dir string, list iter.Seq[wire.Batched]) (err error) {
 	out := bufio.NewWriterSize(file, 1<<20)
 	var b []byte
 	for s := range list {
-		b = appendRecord(b[:0], s)
+		b = appendRecord(b[:0], s, &f.sum)
 		if _, err := out.Write(b); err != nil {
 			return fmt.Errorf("log of announcements: %w", err)
 		}

@@ -42,15 +42,15 @@ func follow(ctx context.Context, open Opener, link Link, at *route.Follow, take 
 		feed, err := askFeed(ctx, l, at)
 		if err != nil {
 			if _, refused := errors.AsType[*route.Refusal](err); refused {
-				at.Epoch, at.After = 0, 0 // a place where it cannot read is no place to come back to
+				at.Epoch, at.After, at.Sum = 0, 0, 0 // a place where it cannot read is no place to come back to
 			}
 			return err
 		}
 		if err := take(feed.Announcements); err != nil {
 			return err
 		}
-		news := feed.Epoch != at.Epoch || feed.Next != at.After
-		at.Epoch, at.After = feed.Epoch, feed.Next
+		news := feed.Epoch != at.Epoch || feed.Next != at.After || feed.Sum != at.Sum
+		at.Epoch, at.After, at.Sum = feed.Epoch, feed.Next, feed.Sum
 		if news {
 			continue
 		}

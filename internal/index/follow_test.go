@@ -74,7 +74,7 @@ func readAll(t testing.TB, p *person, s *Server) (list []wire.Batched) {
 			return list
 		}
 		list = append(list, f.Announcements...)
-		at.Epoch, at.After = f.Epoch, f.Next
+		at.Epoch, at.After, at.Sum = f.Epoch, f.Next, f.Sum
 	}
 }
 
@@ -217,12 +217,20 @@ func TestFeedFile(t *testing.T) {
 	if err != nil || len(first.Announcements) != route.MaxPublish {
 		t.Fatalf("%d announcements, %v", len(first.Announcements), err)
 	}
-	rest, err := f.read(&route.Follow{Epoch: first.Epoch, After: first.Next})
+	rest, err := f.read(&route.Follow{Epoch: first.Epoch, After: first.Next, Sum: first.Sum})
 	if err != nil || len(rest.Announcements) != 49 || rest.Announcements[48].Sig != said[148].Sig {
 		t.Fatalf("%d announcements, %v", len(rest.Announcements), err)
 	}
-	if _, err := f.read(&route.Follow{Epoch: first.Epoch, After: first.Next + 1}); err == nil {
-		t.Fatal("read from the middle of a record")
+	for what, q := range map[string]*route.Follow{
+		"the middle of a record": {Epoch: first.Epoch, After: first.Next + 1, Sum: first.Sum},
+		"another sum":            {Epoch: first.Epoch, After: first.Next, Sum: first.Sum + 1},
+		"another epoch":          {Epoch: first.Epoch + 1, After: first.Next, Sum: first.Sum},
+		"a place in the head":    {Epoch: first.Epoch, After: 3},
+		"a place beyond the end": {Epoch: first.Epoch, After: 1 << 40, Sum: first.Sum},
+	} {
+		if a, err := f.read(q); err != nil || len(a.Announcements) == 0 || a.Announcements[0].Sig != said[0].Sig {
+			t.Fatalf("%s: %v, want that it begins anew", what, err)
+		}
 	}
 	keep := func(s wire.Batched) bool { return s.Sig[0]&1 == 0 }
 	added := false
@@ -238,7 +246,7 @@ func TestFeedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := f.read(&route.Follow{Epoch: first.Epoch, After: first.Next})
+	again, err := f.read(&route.Follow{Epoch: first.Epoch, After: first.Next, Sum: first.Sum})
 	if err != nil || again.Epoch == epoch || len(again.Announcements) == 0 || !keep(again.Announcements[0]) {
 		t.Fatalf("after it was written anew: %+v, %v", again.Epoch, err)
 	}

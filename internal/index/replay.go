@@ -29,6 +29,7 @@ const (
 // chunk is a piece of the log on its way through replay.
 type chunk struct {
 	bodies [][]byte
+	sums   []uint32 // after each
 	signed []wire.Batched
 	opened []route.Announcement // of signed
 	errs   []error              // of signed: what is no announcement
@@ -37,8 +38,9 @@ type chunk struct {
 }
 
 // replay reads records to the end of in, or to the first that is none, and calls each with every announcement, in
-// order. It says how many bytes were good, and how many of the records in them hold something else than an announcement.
-func replay(in io.Reader, each func(s wire.Batched, a *route.Announcement)) (good int64, unread int) {
+// order. It says how many bytes were good, their sum, which goes on from that before them, and how many of the records in them hold
+// something else than an announcement.
+func replay(in io.Reader, before uint32, each func(s wire.Batched, a *route.Announcement)) (good int64, sum uint32, unread int) {
 	workers := runtime.GOMAXPROCS(0)
 	jobs, order := make(chan *chunk, chunksAhead*workers), make(chan *chunk, chunksAhead*workers)
 	stop := make(chan struct{})
@@ -46,9 +48,9 @@ func replay(in io.Reader, each func(s wire.Batched, a *route.Announcement)) (goo
 	running.Go(func() {
 		defer close(jobs)
 		defer close(order)
-		in := bufio.NewReaderSize(in, 1<<20)
+		in, sum := bufio.NewReaderSize(in, 1<<20), before
 		for more := true; more; {
-			c := readChunk(in)
+			c := readChunk(in, &sum)
 			more = c.read == nil
 			select {
 			case order <- c:
@@ -67,6 +69,7 @@ func replay(in io.Reader, each func(s wire.Batched, a *route.Announcement)) (goo
 	}
 	defer running.Wait()
 	defer close(stop)
+	sum = before
 	for c := range order {
 		<-c.ready
 		for i, s := range c.signed {
@@ -76,24 +79,25 @@ func replay(in io.Reader, each func(s wire.Batched, a *route.Announcement)) (goo
 				unread++
 			}
 			good += recordHead + int64(len(c.bodies[i]))
+			sum = c.sums[i]
 		}
 		if len(c.signed) < len(c.bodies) {
-			return good, unread
+			return good, sum, unread
 		}
 	}
-	return good, unread
+	return good, sum, unread
 }
 
-// readChunk reads records whose checksums are right.
-func readChunk(in io.Reader) *chunk {
+// readChunk reads records whose checksums are right, after sum, to which they are added.
+func readChunk(in io.Reader, sum *uint32) *chunk {
 	c := &chunk{ready: make(chan struct{})}
 	for len(c.bodies) < chunkRecords {
-		body, err := readBody(in)
+		body, err := readBody(in, sum)
 		if err != nil {
 			c.read = err
 			break
 		}
-		c.bodies = append(c.bodies, body)
+		c.bodies, c.sums = append(c.bodies, body), append(c.sums, *sum)
 	}
 	return c
 }
@@ -113,8 +117,8 @@ func (c *chunk) decode() {
 	}
 }
 
-// readBody reads one record without decoding it.
-func readBody(in io.Reader) ([]byte, error) {
+// readBody reads one record without decoding it, after sum, to which it is added.
+func readBody(in io.Reader, sum *uint32) ([]byte, error) {
 	var head [recordHead]byte
 	if _, err := io.ReadFull(in, head[:]); err != nil {
 		return nil, err
@@ -127,8 +131,10 @@ func readBody(in io.Reader) ([]byte, error) {
 	if _, err := io.ReadFull(in, body); err != nil {
 		return nil, err
 	}
-	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(head[4:]) {
-		return nil, errors.New("record with a wrong checksum")
+	with := crc32.Update(*sum, crc32.IEEETable, body)
+	if with != binary.BigEndian.Uint32(head[4:]) {
+		return nil, errors.New("record with a wrong checksum, or after another")
 	}
+	*sum = with
 	return body, nil
 }
