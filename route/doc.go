@@ -97,7 +97,8 @@
 // [PublishResult], [Query] and [Answer], [Follow] and [Feed].
 //
 // R22. A follower's place in a server's log is an epoch, an offset and the sum of what is before it, as the last Feed said. Where the log of
-// that epoch has something else before the offset, or less, the Feed begins with the first record of all.
+// that epoch has something else before the offset, or less, the Feed begins with the first record of all. It carries at most 384 KiB of records and
+// 3,000 announcements, and says whether the log goes on.
 //
 // R21. A Pong says the instance of the server's graph, which is another one whenever the server may have forgotten something
 // that it confirmed, 0 being none; and whether the server is full: more than three quarters of its places are taken (or of those for the

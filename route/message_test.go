@@ -31,7 +31,10 @@ func fullRequest() Request {
 func fullMessages() []Message {
 	key := ident.NewKey([32]byte{3})
 	s := wire.SignAlone(key, Tag, Announcement{Node: key.ID(), Friend: nodeID(2), Number: 1<<64 - 1, Expires: maxExpires, Entries: fullEntries(MaxEntries)})
-	publish, result := &Publish{}, &PublishResult{Accepted: MaxPublish}
+	publish, result, feed := &Publish{}, &PublishResult{Accepted: MaxPublish}, &Feed{Epoch: 3, Next: 9, Sum: 1<<32 - 1, More: true}
+	for size := len(wire.Marshal(&s)); (len(feed.Announcements)+1)*size < MaxFeedBytes; {
+		feed.Announcements = append(feed.Announcements, s)
+	}
 	for i := range uint32(MaxPublish) {
 		publish.Announcements = append(publish.Announcements, s)
 		result.Problems = append(result.Problems, Problem{Place: i, Code: wire.BadSignature, Text: strings.Repeat("x", wire.MaxText)})
@@ -49,7 +52,7 @@ func fullMessages() []Message {
 	return []Message{
 		&Ping{Version: Version}, &Pong{Version: 1<<32 - 1, Instance: 1<<64 - 1, Full: true}, publish, result,
 		&Query{Request: fullRequest(), Hops: ids(make([]int, MaxHops)...)}, &Query{Request: ask(1, 2, 0), UpTo: true},
-		&Follow{Epoch: 1<<64 - 1, After: 7, Sum: 1<<32 - 1, Peer: true}, &Feed{Epoch: 3, Next: 9, Sum: 1<<32 - 1, Announcements: publish.Announcements}, &Feed{Code: wire.NotAllowed, Text: "no"},
+		&Follow{Epoch: 1<<64 - 1, After: 7, Sum: 1<<32 - 1, Peer: true}, feed, &Feed{Code: wire.NotAllowed, Text: "no"},
 		answer, parts, &Answer{Code: wire.NoRoute, Proved: true}, &Answer{Code: wire.FeeAboveMax, Text: "too dear", Fee: 7},
 	}
 }
@@ -100,7 +103,7 @@ func TestMessageLimits(t *testing.T) {
 		"33 routes":              &Answer{Routes: slices.Repeat(routes(1, 1), 33)},
 		"a route of nothing":     &Answer{Routes: routes(0, 0)},
 		"unknown of two routes":  &Answer{Routes: slices.Repeat(routes(1, 1), 2), Unknown: []uint32{0}},
-		"feed of 101":            &Feed{Announcements: make([]wire.Batched, 101)},
+		"feed of 3001":           &Feed{Announcements: make([]wire.Batched, MaxFeed+1)},
 		"33 parts":               query(func(r *Request) { r.MaxParts = 33 }),
 		"less than nothing":      query(func(r *Request) { r.Overrides = []Override{{AtMost: -1}} }),
 		"a fee kept and changed": query(func(r *Request) { r.Overrides = []Override{{KeepFee: true, FeeBase: 1}} }),

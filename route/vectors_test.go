@@ -74,7 +74,7 @@ func makeVectors(t *testing.T) *routeVectors {
 	for _, m := range []Message{
 		&Ping{Version: Version}, &Pong{Version: Version}, &Pong{Version: Version, Instance: 7, Full: true}, &Publish{Announcements: signed}, &PublishResult{Accepted: 1, Problems: []Problem{{Place: 1, Code: wire.BadSequence, Text: "old"}}},
 		&Query{Request: r}, &Query{Request: ask(1, 4, 10), Hops: ids(2, 4)}, &Query{Request: ask(1, 4, 10), Any: true}, &Answer{Routes: []Route{q, q}},
-		&Follow{Epoch: 7, After: 300, Sum: 11, Peer: true}, &Feed{Epoch: 7, Next: 400, Sum: 12, Announcements: signed}, &Feed{Code: wire.NotAllowed, Text: "no"},
+		&Follow{Epoch: 7, After: 300, Sum: 11, Peer: true}, &Feed{Epoch: 7, Next: 400, Sum: 12, More: true, Announcements: signed}, &Feed{Code: wire.NotAllowed, Text: "no"},
 		&Answer{Code: wire.NoRoute, Text: "nothing", Proved: true}, &Answer{Code: wire.FeeAboveMax, Text: "dear", Fee: 7},
 	} {
 		value, err := json.Marshal(m)

@@ -1,12 +1,15 @@
 package index
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
+	"kula/money"
 	"kula/route"
 	"kula/wire"
 )
@@ -119,4 +122,93 @@ func TestMirrorAfterPowerCut(t *testing.T) {
 	grow(t, x.dir, []wire.Batched{ana.say(numbered(2), 1, 100, 600), ana.say(numbered(3), 1, 100, 600)})
 	x.start(t)
 	eventually(t, "the mirror has what came instead", func() bool { _, n, _ := m.Size(); return n == 4 })
+}
+
+// Rule I11: a Feed carries as much as it may and no more, says whether there is more, and costs its reader's rate by what it carries.
+func TestFeedSize(t *testing.T) {
+	ana := newPerson(t, "ana")
+	var said []wire.Batched
+	for n := range 250 { // two messages, as large as announcements can be
+		a := route.Announcement{Node: ana.key.ID(), Friend: numbered(n), Number: 1, Expires: nowPlus(600)}
+		for c := range route.MaxEntries {
+			a.Entries = append(a.Entries, route.Entry{Currency: money.Currency(fmt.Sprintf("C%05d/2@%s", c, ana.key.ID())), CanReceive: 1200, FeeBase: 1 << 40, FeePpm: 99_999, MaxHold: 1 << 31})
+		}
+		signed, err := route.Sign(ana.key, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = append(said, signed)
+	}
+	small := slices.Collect(repeated(1000, 2*route.MaxFeed))
+	for _, c := range []struct {
+		name         string
+		list         []wire.Batched
+		most, atMost int // announcements of the first
+	}{
+		{"large ones", said, route.MaxFeedBytes / 3000, route.MaxFeedBytes / 2000},
+		{"small ones", small, 2000, route.MaxFeed},
+	} {
+		dir := t.TempDir()
+		if err := WriteLog(dir, slices.Values(c.list)); err != nil {
+			t.Fatal(err)
+		}
+		s := startServer(t, Options{Dir: dir})
+		reader := newPerson(t, "reader of "+c.name)
+		conn := reader.open(s)
+		got, feeds := 0, 0
+		for at := (route.Follow{}); ; feeds++ {
+			began := time.Now()
+			send(t, conn, &at)
+			frame, err := conn.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := route.DecodeMessage(frame)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := m.(*route.Feed)
+			if len(frame) > route.MaxFeedBytes+64 {
+				t.Errorf("%s: a message of %d bytes", c.name, len(frame))
+			}
+			if n := len(f.Announcements); feeds == 0 && (n < c.most || n > c.atMost) {
+				t.Errorf("%s: %d announcements in a message of %d bytes, want %d to %d", c.name, n, len(frame), c.most, c.atMost)
+			}
+			got += len(f.Announcements)
+			s.mu.Lock()
+			even := s.accounts[reader.key.ID()].questions.even
+			s.mu.Unlock()
+			if used, of := even.Sub(began), time.Duration(1+len(f.Announcements)/carriedForOne)*time.Second/questionRate; used < of/2 {
+				t.Errorf("%s: %d announcements use %v of the rate, want %v", c.name, len(f.Announcements), used, of)
+			}
+			if f.More != (got < len(c.list)) {
+				t.Fatalf("%s: after %d of %d announcements it says that there is more: %v", c.name, got, len(c.list), f.More)
+			}
+			if !f.More {
+				break
+			}
+			at.Epoch, at.After, at.Sum = f.Epoch, f.Next, f.Sum
+		}
+		if got != len(c.list) {
+			t.Errorf("%s: %d of %d announcements in %d messages", c.name, got, len(c.list), feeds)
+		}
+	}
+}
+
+// Rules I3 and I11: what waits for a client that reads nothing is bounded in bytes.
+func TestBacklog(t *testing.T) {
+	var b backlog
+	b.fewer.L = &b.mu
+	b.add(bytesAhead)
+	b.wait() // not yet
+	b.add(1)
+	over := make(chan struct{})
+	go func() { b.wait(); close(over) }()
+	select {
+	case <-over:
+		t.Fatal("more is worked on while too much waits")
+	case <-time.After(20 * time.Millisecond):
+	}
+	b.add(-1)
+	<-over
 }

@@ -69,8 +69,8 @@
 // place is good for one epoch, which ends when the log is written anew without what is out
 // of date: when that is more than half of it; and as long as everything before it is what the follower read, which the sum that
 // comes with a place proves, so that a log whose end was lost is read anew by those who had read that end, and by nobody else. So a follower that was away goes on where it was, as
-// long as its process lives, and one that knows nothing gets all. A Follow counts
-// as route.MaxPublish questions.
+// long as its process lives, and one that knows nothing gets all. A Feed counts
+// as a question for each 50 announcements that it carries (I6), and carries at most 384 KiB.
 //
 // I12. Servers that name each other (Options.Peers) follow each other; one that is not named
 // back gets nothing as a peer. What comes from a peer is verified, applied, and logged only

@@ -201,13 +201,14 @@ func (f *feed) read(q *route.Follow) (*route.Feed, error) {
 func readFeed(file *os.File, epoch, at uint64, sum uint32, end int64) (*route.Feed, error) {
 	a := &route.Feed{Epoch: epoch, Next: at, Sum: sum}
 	in := bufio.NewReaderSize(io.NewSectionReader(file, int64(at), end-int64(at)), 64<<10)
-	for len(a.Announcements) < route.MaxPublish && int64(a.Next) < end {
+	for len(a.Announcements) < route.MaxFeed && int64(a.Next) < end && a.Next-at+maxRecord <= route.MaxFeedBytes {
 		s, n, err := readRecord(in, &a.Sum)
 		if err != nil {
 			return nil, fmt.Errorf("log of announcements at %d: %w", a.Next, err)
 		}
 		a.Announcements, a.Next = append(a.Announcements, s), a.Next+uint64(n)
 	}
+	a.More = int64(a.Next) < end
 	return a, nil
 }
 

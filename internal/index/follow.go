@@ -21,8 +21,8 @@ import (
 const pollEvery = 200 * time.Millisecond
 
 // follow reads a server's feed from a place on until the stream or ctx ends, hands all
-// it reads to take, and moves the place on.
-func follow(ctx context.Context, open Opener, link Link, at *route.Follow, take func(list []wire.Batched) error) error {
+// it reads to take, and moves the place on. It asks for what comes next while take has its time.
+func follow(ctx context.Context, open Opener, link Link, at *route.Follow, take func(f *route.Feed) error) error {
 	dial, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	conn, err := open.Open(dial, link.Key, link.Addrs, Protocol, p2p.Limits{MaxFrame: route.MaxMessage})
@@ -39,20 +39,27 @@ func follow(ctx context.Context, open Opener, link Link, at *route.Follow, take 
 		return err
 	}
 	for {
-		feed, err := askFeed(ctx, l, at)
+		feed, err := askFeed(ctx, l, *at)
+		for more := true; more && err == nil; {
+			more = feed.More && len(feed.Announcements) > 0
+			place := route.Follow{Epoch: feed.Epoch, After: feed.Next, Sum: feed.Sum, Peer: at.Peer}
+			var next *route.Feed
+			var asking sync.WaitGroup
+			if more { // while this is taken
+				asking.Go(func() { next, err = askFeed(ctx, l, place) })
+			}
+			taken := take(feed)
+			asking.Wait()
+			if taken != nil {
+				return taken
+			}
+			*at, feed = place, next
+		}
 		if err != nil {
 			if _, refused := errors.AsType[*route.Refusal](err); refused {
 				at.Epoch, at.After, at.Sum = 0, 0, 0 // a place where it cannot read is no place to come back to
 			}
 			return err
-		}
-		if err := take(feed.Announcements); err != nil {
-			return err
-		}
-		news := feed.Epoch != at.Epoch || feed.Next != at.After || feed.Sum != at.Sum
-		at.Epoch, at.After, at.Sum = feed.Epoch, feed.Next, feed.Sum
-		if news {
-			continue
 		}
 		t := time.NewTimer(pollEvery)
 		select {
@@ -64,10 +71,10 @@ func follow(ctx context.Context, open Opener, link Link, at *route.Follow, take 
 	}
 }
 
-func askFeed(ctx context.Context, l *line, q *route.Follow) (*route.Feed, error) {
+func askFeed(ctx context.Context, l *line, q route.Follow) (*route.Feed, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	m, err := l.call(ctx, q)
+	m, err := l.call(ctx, &q)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +89,7 @@ func askFeed(ctx context.Context, l *line, q *route.Follow) (*route.Feed, error)
 }
 
 // keepFollowing follows until ctx ends, again and again from where it was; failed is called after each time.
-func keepFollowing(ctx context.Context, log *slog.Logger, open Opener, link Link, peer bool, take func(list []wire.Batched) error, failed func()) {
+func keepFollowing(ctx context.Context, log *slog.Logger, open Opener, link Link, peer bool, take func(f *route.Feed) error, failed func()) {
 	at := &route.Follow{Peer: peer}
 	for rest := pause; ctx.Err() == nil; rest = min(2*rest, longestPause) {
 		began := time.Now()
@@ -167,9 +174,9 @@ func (m *Mirror) follow(l Link) followed {
 	suite, settled := verifier(), make(chan struct{})
 	settle := sync.OnceFunc(func() { close(settled) })
 	m.tasks.Go(func() {
-		keepFollowing(ctx, m.log, m.open, l, false, func(list []wire.Batched) error {
-			m.take(suite, list)
-			if len(list) < route.MaxPublish {
+		keepFollowing(ctx, m.log, m.open, l, false, func(f *route.Feed) error {
+			m.take(suite, f.Announcements)
+			if !f.More {
 				m.read()
 				settle()
 			}

@@ -24,6 +24,9 @@ const (
 	// maxAround is what a record has beside an announcement: its place in what was signed together, the signature, and what CBOR
 	// puts around them.
 	maxAround = wire.MaxPath*(32+2) + 64 + 36
+
+	// maxRecord bounds a record in bytes.
+	maxRecord = recordHead + route.MaxAnnouncement + maxAround
 )
 
 // chunk is a piece of the log on its way through replay.

@@ -16,9 +16,19 @@ import (
 	"kula/wire"
 )
 
-// answersAhead is how many answers may wait to be written to one stream, and how many
-// go out with one system call; at their largest, 75 KiB each, they are 600 KiB.
-const answersAhead = 8
+const (
+	// answersAhead is how many answers may wait to be written to one stream, and how many
+	// go out with one system call.
+	answersAhead = 8
+
+	// bytesAhead is how much may wait before no question is read any more: an Answer has at most 75 KiB, a Feed 384 KiB. So
+	// with the one that goes beyond it less than a megabyte waits.
+	bytesAhead = answersAhead * 75 << 10
+)
+
+// carriedForOne is how many announcements of a Feed count as one question: each is read and written in half a microsecond, and
+// a short search takes 25.
+const carriedForOne = 50
 
 // guest is one stream at the server.
 type guest struct {
@@ -27,6 +37,30 @@ type guest struct {
 	conn   *p2p.Framed
 	last   time.Time   // when it asked for something, pings aside
 	out    chan []byte // answers in order
+	behind backlog
+}
+
+// backlog counts the bytes of answers that were not written yet.
+type backlog struct {
+	mu    sync.Mutex
+	fewer sync.Cond // of mu
+	bytes int
+}
+
+func (b *backlog) add(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes += n
+	b.fewer.Signal()
+}
+
+// wait waits until no more than bytesAhead are left.
+func (b *backlog) wait() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.bytes > bytesAhead {
+		b.fewer.Wait()
+	}
 }
 
 // serve answers the questions of one stream until it ends.
@@ -34,6 +68,7 @@ func (s *Server) serve(ctx context.Context, from ident.ID, conn *p2p.Framed) {
 	s.enter(from, conn)
 	defer s.leave(from, conn)
 	g := &guest{server: s, id: from, conn: conn, out: make(chan []byte, answersAhead)}
+	g.behind.fewer.L = &g.behind.mu
 	var writing sync.WaitGroup
 	writing.Go(g.write)
 	err := g.read(ctx)
@@ -85,6 +120,7 @@ var errNoQuestion = errors.New("not a question")
 // read takes questions in and queues their answers, until the stream ends; why it did.
 func (g *guest) read(ctx context.Context) error {
 	for {
+		g.behind.wait()
 		frame, err := g.conn.ReadFrame()
 		if err != nil {
 			return err
@@ -97,7 +133,9 @@ func (g *guest) read(ctx context.Context) error {
 			g.server.work.done(1)
 			return err
 		}
-		g.out <- route.EncodeMessage(answer) // write always takes it
+		frame = route.EncodeMessage(answer)
+		g.behind.add(len(frame))
+		g.out <- frame // write always takes it
 	}
 }
 
@@ -117,6 +155,9 @@ func (g *guest) write() {
 			}
 		}
 		g.conn.WriteFrames(batch) // on an error the stream is closed, and read notices
+		for _, b := range batch {
+			g.behind.add(-len(b))
+		}
 		g.server.work.done(len(batch))
 	}
 }
@@ -131,14 +172,11 @@ func (g *guest) handle(ctx context.Context, frame []byte) (route.Message, error)
 		g.conn.Used()
 		g.last = time.Now()
 	}
-	announcements, questions := 0, 1
-	switch m := m.(type) {
-	case *route.Publish:
-		announcements = len(m.Announcements)
-	case *route.Follow:
-		questions = route.MaxPublish // it is answered with so many
+	announcements := 0
+	if p, ok := m.(*route.Publish); ok {
+		announcements = len(p.Announcements)
 	}
-	if err := g.wait(ctx, announcements, questions); err != nil {
+	if err := g.wait(ctx, announcements, 1); err != nil {
 		return nil, err
 	}
 	switch m := m.(type) {
@@ -149,7 +187,8 @@ func (g *guest) handle(ctx context.Context, frame []byte) (route.Message, error)
 	case *route.Query:
 		return g.server.search(ctx, m)
 	case *route.Follow:
-		return g.server.feedTo(g.id, m), nil
+		f := g.server.feedTo(g.id, m)
+		return f, g.wait(ctx, 0, len(f.Announcements)/carriedForOne)
 	default:
 		return nil, fmt.Errorf("%w: message of kind %d", errNoQuestion, m.Kind())
 	}

@@ -21,7 +21,7 @@ const (
 	// two streams a message half read and answers it does not take. So connections take at most
 	// 5 GiB, those from a single /24 or /48 a quarter of it; what is announced comes on top
 	// (route.DefaultMax).
-	// What bounds it is MaxMessage, answersAhead and the windows; more places would need a bound on all of that together.
+	// What bounds it is MaxMessage, bytesAhead with MaxFeedBytes, and the windows; more places would need a bound on all of that together.
 	// Beyond them the connection goes on which nothing was asked for longest. Before, when three quarters are taken,
 	// nodes with nothing to say leave by themselves (rule I15): one that speaks every 15 minutes, as long as nothing changes, needs its
 	// place for seven seconds of them, so the places are enough for a hundred thousand nodes.
@@ -163,9 +163,9 @@ func Start(opt Options) (*Server, error) {
 		for _, l := range s.peers {
 			suite := verifier()
 			s.tasks.Go(func() {
-				keepFollowing(ctx, s.log, s.host, l, true, func(list []wire.Batched) error {
-					opened, errs := route.OpenAll(suite, list, nil)
-					s.apply(list, opened, errs)
+				keepFollowing(ctx, s.log, s.host, l, true, func(f *route.Feed) error {
+					opened, errs := route.OpenAll(suite, f.Announcements, nil)
+					s.apply(f.Announcements, opened, errs)
 					return nil
 				}, func() {})
 			})
