@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -70,6 +71,9 @@ func (a *app) indexServeCommand() *cobra.Command {
 		key, err := a.serverKey(indexKeyFile)
 		if err != nil {
 			return err
+		}
+		if i := slices.IndexFunc(links, func(l index.Link) bool { return l.Key == key.ID() }); i >= 0 {
+			return wrong("--peer %s: this is the link of the server itself. Name others, each of which names this one", peers[i])
 		}
 		dir, err := a.homeDir()
 		if err != nil {
