@@ -212,3 +212,60 @@ func TestBacklog(t *testing.T) {
 	b.add(-1)
 	<-over
 }
+
+// FuzzLog: whatever is in the file, a log is opened with what is good of it, once and again, and read by a follower as it was read at the start.
+func FuzzLog(f *testing.F) {
+	key := keyOf("ana")
+	head := append([]byte(feedMagic), make([]byte, feedHead-len(feedMagic))...)
+	sum, log := sumOf(0), slices.Clone(head)
+	for n := range 3 {
+		signed, err := route.Sign(key, route.Announcement{Node: key.ID(), Friend: numbered(n), Number: 1, Expires: 2_000_000_000, Entries: []route.Entry{{Currency: eur, CanReceive: 10}}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		log = appendRecord(log, signed, &sum)
+	}
+	for _, seed := range [][]byte{nil, head, head[:20], log, log[:len(log)-1], append(slices.Clone(log), 0, 0, 0, 0, 0, 0, 0, 0), append(slices.Clone(log), log[feedHead:]...)} {
+		f.Add(seed)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, feedFile), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var once, again []wire.Batched
+		for _, list := range []*[]wire.Batched{&once, &again} {
+			l, err := openFeed(dir, func(s wire.Batched, _ *route.Announcement) { *list = append(*list, s) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.dropped > 0 && list == &again || l.instance == 0 {
+				t.Fatalf("%d bytes are dropped again, instance %x", l.dropped, l.instance)
+			}
+			records := 0
+			for q := (&route.Follow{}); ; {
+				a, err := l.read(q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				records += len(a.Announcements)
+				if !a.More {
+					if a.Next != uint64(l.end) || a.Sum != l.sum {
+						t.Fatalf("read to %d with %x, the log ends at %d with %x", a.Next, a.Sum, l.end, l.sum)
+					}
+					break
+				}
+				q = &route.Follow{Epoch: a.Epoch, After: a.Next, Sum: a.Sum}
+			}
+			if records < len(*list) {
+				t.Fatalf("%d records for %d announcements", records, len(*list))
+			}
+			if err := l.close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(once) != len(again) {
+			t.Fatalf("%d announcements, and then %d", len(once), len(again))
+		}
+	})
+}
