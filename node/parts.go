@@ -368,6 +368,9 @@ func (n *Node) learnFailure(p *payment, t *part, r *wire.Reason) bool {
 			n.learned.learn(n.now, e, p.value.Currency, r.Left)
 			return true
 		}
+		if t.route.Amounts[i] > 1 { // nothing is left of it, or it does not say how much: not as much as this in any case
+			n.learned.learn(n.now, e, p.value.Currency, t.route.Amounts[i]-1)
+		}
 		p.avoid = append(p.avoid, route.Avoid{Edge: e, Currency: p.value.Currency})
 		return true
 	case wire.UnknownNextHop, wire.FriendOffline, wire.ChannelFrozen, wire.CatchingUp, wire.TooManyLocks, wire.ChannelClosed:

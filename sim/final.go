@@ -237,6 +237,9 @@ func (w *World) auditDone(m *Member) {
 		case v.State == node.Paid && (parts > total || known && parts < total && w.honest()):
 			w.fail("S6", "%s: payment %s is of %d, its parts of %d", m, key, total, parts)
 		}
+		if !m.restore {
+			w.watch.withinLimits(m, id, paid[id]-brought[id])
+		}
 		if v.State == node.Paid {
 			w.Stats.Paid++
 			if len(v.Parts) > 0 && len(v.Parts[0].Hops) > 1 {

@@ -11,6 +11,7 @@ type index struct {
 	w     *World
 	graph *route.Graph
 	lossy Faults
+	asked func(*route.Query) // by a scenario that looks on, nil for nobody
 }
 
 func newIndex(w *World) index { return index{w: w, graph: route.NewGraph(0)} }
@@ -35,6 +36,9 @@ func (x *index) publish(s wire.Batched) {
 
 func (x *index) ask(m *Member, q node.Query) {
 	w := x.w
+	if x.asked != nil {
+		x.asked(&q.Query)
+	}
 	delay := int64(0)
 	if !w.calm {
 		delay = w.between(0, x.lossy.dawdle)

@@ -109,6 +109,9 @@ func (m *Member) Do(c node.Command, then func(node.Reply)) {
 		return
 	}
 	m.lastDo++
+	if p, ok := c.(*node.Pay); ok && !p.Quote {
+		then = m.w.watch.allowing(m, p, then)
+	}
 	if then != nil {
 		m.waiting[m.lastDo] = then
 	}

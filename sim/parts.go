@@ -5,10 +5,77 @@ import (
 
 	"kula/ident"
 	"kula/money"
+	"kula/node"
 	"kula/wire"
 )
 
 // What the watch knows of parts: who began them when, what mediators kept of them, whether they arrived.
+
+// allowed is what a payer's user allows a payment, by the largest of what several commands said.
+type allowed struct {
+	fee   money.Amount
+	parts int
+	until int64 // by the payer's clock
+}
+
+// lateness is how long after its decision a lock may be on the disk, in milliseconds: the slowest disk takes 400.
+const lateness = 1000
+
+// allowing enters what a user allows once the node has named the payment.
+func (x *watch) allowing(m *Member, c *node.Pay, then func(node.Reply)) func(node.Reply) {
+	return func(r node.Reply) {
+		if v, ok := r.Value.(*node.PaymentView); ok && r.Err == nil {
+			id, _ := wire.ParseID16(v.ID)
+			a := x.limits[wire.PaymentID(id)]
+			if c.MaxFee != nil { // else none without asking again
+				a.fee = max(a.fee, *c.MaxFee)
+			}
+			parts := c.MaxParts
+			switch {
+			case len(c.Route) > 0:
+				parts = 1
+			case parts == 0:
+				parts = node.DefaultParts
+			}
+			a.parts, a.until = max(a.parts, parts), max(a.until, m.clock()+c.GiveUp)
+			x.limits[wire.PaymentID(id)] = a
+		}
+		if then != nil {
+			then(r)
+		}
+	}
+}
+
+// withinLimits is the part of rule S6 about what the user allows: parts, time to try again, and fees of what was paid.
+func (x *watch) withinLimits(m *Member, id wire.PaymentID, fee money.Amount) {
+	a, ok := x.limits[id]
+	if !ok {
+		return // its payer died before it told its user
+	}
+	if fee > a.fee {
+		x.w.fail("S6", "%s pays %d for payment %s, its user allows %d", m, fee, id, a.fee)
+	}
+	var own []*attempt
+	for _, t := range x.pays[id] {
+		if t.payer == m.id {
+			own = append(own, t)
+		}
+	}
+	for i, t := range own {
+		standing := 0
+		for _, o := range own {
+			if o.begun <= t.begun && !(o.lock.cancel && o.lock.gaveUp <= t.begun) {
+				standing++
+			}
+		}
+		if standing > a.parts {
+			x.w.fail("S6", "%s has payment %s in %d parts, its user allows %d", m, id, standing, a.parts)
+		}
+		if i > 0 && t.begun > own[0].begun+lateness && t.clock > a.until+lateness && x.w.Stats.Faults[FaultClock] == 0 {
+			x.w.fail("S6", "%s tries payment %s again %d ms after the time its user allows", m, id, t.clock-a.until)
+		}
+	}
+}
 
 // attempt is one part of a payment, as its payer began it.
 type attempt struct {
@@ -16,6 +83,7 @@ type attempt struct {
 	lock     *toldLock
 	amount   money.Amount
 	begun    int64 // milliseconds of true time
+	clock    int64 // and by the payer's clock
 	released int64 // when the payer first told the payee to open it, 0: not yet
 }
 
@@ -24,7 +92,7 @@ func (x *watch) begins(m *Member, to ident.ID, t *toldLock) {
 	part := t.lock.Part
 	if x.origin[part] == (ident.ID{}) && !x.arrives(part, m.id) {
 		x.origin[part] = m.id
-		x.tries[part] = &attempt{payer: m.id, lock: t, begun: x.w.now}
+		x.tries[part] = &attempt{payer: m.id, lock: t, begun: x.w.now, clock: m.clock()}
 	} else if x.origin[part] != m.id && m.liar == nil {
 		x.keepsFee(m, &t.lock)
 	}

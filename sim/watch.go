@@ -75,6 +75,7 @@ type watch struct {
 	pays     map[wire.PaymentID][]*attempt
 	totals   map[wire.PaymentID]money.Amount // what they are to bring together
 	tries    map[wire.PartID]*attempt
+	limits   map[wire.PaymentID]allowed
 	read     struct { // last
 		promise *wire.Promise
 		body    []byte
@@ -88,7 +89,7 @@ func newWatch(w *World) *watch {
 		w: w, onions: newOnions(), ways: map[way]*ledger{}, promises: map[ident.Hash]*wire.Promise{}, bodies: map[ident.Hash][]byte{},
 		hellos: map[hello]greeting{},
 		origin: map[wire.PartID]ident.ID{}, parts: map[wire.PartID][]way{},
-		refused: map[ident.ID]int{}, arrived: map[wire.PaymentID]bool{}, pays: map[wire.PaymentID][]*attempt{}, totals: map[wire.PaymentID]money.Amount{}, tries: map[wire.PartID]*attempt{},
+		refused: map[ident.ID]int{}, arrived: map[wire.PaymentID]bool{}, pays: map[wire.PaymentID][]*attempt{}, totals: map[wire.PaymentID]money.Amount{}, tries: map[wire.PartID]*attempt{}, limits: map[wire.PaymentID]allowed{},
 	}
 }
 
