@@ -146,3 +146,42 @@ func TestScenarioPartsTooLittleIsGivenUp(t *testing.T) {
 	w.Expect("nothing was paid", FST, 0, 0, 0, 0, 0)
 	finish(t, w)
 }
+
+// Parts belong together only if they say the same of their payment (spec P-54).
+func TestScenarioPartsThatDiffer(t *testing.T) {
+	const other money.Currency = "HOUR/2"
+	for what, change := range map[string]func(*Letter) money.Currency{
+		"currency": func(k *Letter) money.Currency { k.Box.Currency = other; return other },
+		"total":    func(k *Letter) money.Currency { k.Box.Total = 3; return FST },
+		"form":     func(k *Letter) money.Currency { k.Box.Form = wire.FormHold; return FST },
+		"nothing":  func(*Letter) money.Currency { return FST },
+	} {
+		w := NewWorld(46, "l", "z")
+		l, z := w.Members[0], w.Members[1]
+		w.Befriend(z, l, FST, 100, 0)
+		w.Befriend(z, l, other, 100, 0)
+		l.liar = newLiar(l)
+		l.deafen(z)
+		k := l.liar.letter(z, FST)
+		k.Box.Total = 2
+		send := func(cur money.Currency) {
+			lock := l.write(k, cur)
+			lock.Number = l.nextLock(z)
+			w.assert(l.inject(z, l.stepLock(z, lock)), "not sent")
+			w.Run(50)
+		}
+		send(FST)
+		k.Part[0] ^= 1
+		send(change(&k))
+		var kept int
+		for _, t := range w.watch.ledger(l.id, z.id).locks {
+			if !t.cancel {
+				kept++
+			}
+		}
+		if want := map[bool]int{true: 2, false: 1}[what == "nothing"]; w.Err() == nil && kept != want {
+			t.Errorf("another %s: %d parts are kept, want %d", what, kept, want)
+		}
+		passed(t, w)
+	}
+}
