@@ -2,6 +2,7 @@ package route
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"kula/money"
@@ -100,6 +101,11 @@ func TestAnyQuery(t *testing.T) {
 	}
 	if found < 40 {
 		t.Errorf("only %d routes", found)
+	}
+	r := ask(0, 1, 1501) // more than any one route carries
+	r.MaxParts = 8
+	if a := f.Answer(&Query{Request: r, Any: true}); a.Code != wire.NoRoute || strings.Contains(a.Text, "up to") {
+		t.Errorf("one route was asked for, the answer is %s: %s", a.Code, a.Text)
 	}
 	for _, q := range []Query{{Any: true, UpTo: true}, {Any: true, Hops: ids(1)}} {
 		q.Request = ask(0, 1, 1)

@@ -43,8 +43,9 @@ func (f *Finder) Any(r Request) (Route, error) {
 	return f.Cheapest(r)
 }
 
-// some is Any within MaxFee, where it is not proved that nothing costs less.
+// some is Any within MaxFee, where it is not proved that nothing costs less. Whether several routes could is not asked.
 func (f *Finder) some(r Request) ([]Route, error) {
+	r.MaxParts = 1
 	q, err := f.Any(r)
 	if err != nil {
 		return nil, err
