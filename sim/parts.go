@@ -162,7 +162,7 @@ func (x *watch) keepsFee(m *Member, l *wire.Lock) {
 		up := x.ledger(w.from, m.id)
 		for _, n := range up.order {
 			if t := up.locks[n]; t.lock.Part == l.Part {
-				got, need = t.lock.Amount, x.ledger(m.id, w.from).leastFee(l.Currency, l.Amount, x.w.now)
+				got, need = t.lock.Amount, x.ledger(m.id, w.from).leastFee(l.Currency, l.Amount, x.w.now, m.restore)
 				if got-l.Amount >= need {
 					return
 				}
@@ -173,14 +173,18 @@ func (x *watch) keepsFee(m *Member, l *wire.Lock) {
 }
 
 // leastFee is the smallest fee of the terms that may have been in force when a promise was signed which is
-// saved now: from the newest that had been sent to the newest that are signed.
-func (l *ledger) leastFee(cur money.Currency, a money.Amount, now int64) money.Amount {
+// saved now: from the newest that had been sent to the newest that are signed. An old copy and a friend that was away may both have
+// forgotten the newest: then of all.
+func (l *ledger) leastFee(cur money.Currency, a money.Amount, now int64, forgot bool) money.Amount {
 	from := l.sent
 	if l.sentAt == now {
 		from = l.sentBefore
 	}
 	least := money.Amount(-1)
-	for n := from; n <= l.newTerms; n++ {
+	for n := range l.terms {
+		if n < from && !forgot {
+			continue
+		}
 		line := l.terms[n].Line(cur)
 		fee := line.FeeBase + (a*money.Amount(line.FeePpm)+999_999)/1_000_000 // amounts of worlds are small
 		if least < 0 || fee < least {
