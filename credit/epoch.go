@@ -271,6 +271,35 @@ func Adopt(suite ident.Suite, me, friend ident.ID, s *wire.Snapshot) (*Channel, 
 	return c, nil
 }
 
+// JudgeShown judges what my friend shows of its own against its promise that I hold: that binds it still, so nothing shown may say
+// less (spec C-37). The error is a *Fault if the two contradict each other by themselves, else a *Refusal.
+func (c *Channel) JudgeShown(shown *Channel) error {
+	p, held, mark := &shown.Theirs.Promise, c.HeldMark(), shown.HeldMark()
+	switch {
+	case mark == held:
+		return nil
+	case mark.SameNumber(held):
+		return &Fault{Kind: Equivocated, Writer: c.Friend, Reader: c.Me, First: c.Theirs.Signed, Second: shown.Theirs.Signed}
+	case p.Epoch == held.Epoch:
+		if f := c.shrank(shown.Theirs.Signed, p); f != nil {
+			return f
+		}
+		return nil
+	case shown.Mine.Promise.Ack.Epoch == p.Epoch:
+		return nil // I have agreed to what that epoch started from
+	}
+	for _, l := range c.Theirs.Promise.Lines {
+		owed := p.Line(l.Currency).Owed
+		if p.Start != nil {
+			owed += min(lessOf(p.Start.Less, l.Currency), shown.Mine.Promise.Line(l.Currency).Owed)
+		}
+		if owed < l.Owed {
+			return refuse(wire.BadMove, "snapshot shows %d %s owed in epoch %d, which I never agreed to; I hold a signature for %d", owed, l.Currency, p.Epoch, l.Owed)
+		}
+	}
+	return nil
+}
+
 // KeepTerms takes terms that an earlier copy of the channel has and this one has only older ones of: they
 // were signed or read after what this copy shows, and may be cited.
 func (c *Channel) KeepTerms(earlier *Channel) {

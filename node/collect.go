@@ -95,7 +95,7 @@ func (n *Node) collect(f *friend, l *credit.TheirLock, in *incoming, p *pay.Parc
 	c.revealed = c.revealed || len(in.preimages) > 0 // before a restore
 	in.mine, in.parcel = c, nil
 	n.markIn(f, l.Number)
-	n.advance(c, l)
+	n.progress(c, l)
 }
 
 // collectionOf finds or begins the collection of a payer's payment.
@@ -151,8 +151,8 @@ func (n *Node) beforeRestore(i *wire.Invoice) bool {
 	return n.self.Restored > 0 && i.Created*1000 <= n.self.Restored
 }
 
-// advance does what the parts that are here allow.
-func (n *Node) advance(c *collection, l *credit.TheirLock) {
+// progress does what the parts that are here allow.
+func (n *Node) progress(c *collection, l *credit.TheirLock) {
 	n.collecting[claimKey{c.key, c.payment}] = c
 	complete := c.sum() == c.total
 	if complete && c.form == wire.FormInvoice {

@@ -192,8 +192,7 @@ func (n *Node) reveal(f *friend, m *wire.Reveal) {
 		return
 	}
 	if out.up.friend == nil && out.payment == nil {
-		n.advances[l.Part] = &advance{Next: f.id, Lock: l.Lock, Preimages: m.Preimages, Note: m.Note}
-		n.markAdvance(l.Part)
+		n.keepAdvance(&advance{Next: f.id, Lock: l.Lock, Preimages: m.Preimages, Note: m.Note})
 	}
 	out.preimages = m.Preimages
 	f.ch.Fulfil(m.Number)

@@ -81,7 +81,7 @@ func (n *Node) load(r Record) error {
 		if err := wire.Unmarshal(r.Value, a); err != nil {
 			return err
 		}
-		n.advances[a.Lock.Part] = a
+		n.advances[advanceOf(&a.Lock)] = a
 	case kindBlock:
 		id, err := ident.ParseID(r.Key)
 		if err != nil {

@@ -39,7 +39,7 @@ type Node struct {
 	invoices    map[wire.InvoiceID]*invoice
 	invitations map[[16]byte]*invitation
 	requests    map[[16]byte]*request // by the token of the invitation
-	advances    map[wire.PartID]*advance
+	advances    map[advanceID]*advance
 	parts       map[wire.PartID]place // open incoming locks
 	collecting  map[claimKey]*collection
 	boxes       boxes
@@ -91,7 +91,7 @@ func New(suite ident.Suite, cfg Config) *Node {
 		suite: &verified{Suite: suite, good: map[check]bool{}}, me: suite.ID(), cfg: cfg,
 		friends: map[ident.ID]*friend{}, guests: map[ident.ID]uint64{}, blocked: map[ident.ID]bool{},
 		payments: map[wire.PaymentID]*payment{}, invoices: map[wire.InvoiceID]*invoice{},
-		invitations: map[[16]byte]*invitation{}, requests: map[[16]byte]*request{}, advances: map[wire.PartID]*advance{}, parts: map[wire.PartID]place{}, collecting: map[claimKey]*collection{},
+		invitations: map[[16]byte]*invitation{}, requests: map[[16]byte]*request{}, advances: map[advanceID]*advance{}, parts: map[wire.PartID]place{}, collecting: map[claimKey]*collection{},
 		keys:    map[string]ident.ID{},
 		seen:    newSeen(),
 		boxes:   boxes{to: map[ident.ID]*boxTo{}, from: map[ident.BoxKey]pay.Sealed{}},

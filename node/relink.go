@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 
 	"kula/credit"
@@ -94,7 +95,7 @@ func (n *Node) passEarly(f *friend, number uint64, at place) {
 		n.returnUp(at, nil)
 	case l.End == credit.Fulfilled && len(out.preimages) > 0:
 		var note []byte
-		if a := n.takeAdvance(l.Part); a != nil {
+		if a := n.takeAdvance(advanceOf(&l.Lock)); a != nil {
 			note = a.Note
 		}
 		n.revealUp(out, note)
@@ -179,7 +180,7 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 	n.sendOrder(p, t)              // what was said before the channel was shown may have been lost
 	if l.End == credit.Fulfilled { // it was opened before it was known for mine
 		opened := &wire.Reveal{Number: l.Number, Preimages: out.preimages}
-		if a := n.takeAdvance(l.Part); a != nil {
+		if a := n.takeAdvance(advanceOf(&l.Lock)); a != nil {
 			opened.Note = a.Note
 		}
 		n.paid(p, l, opened)
@@ -231,26 +232,41 @@ type advance struct {
 	Note      []byte
 }
 
-func (n *Node) markAdvance(part wire.PartID) {
-	n.dirty[recordKey{kind: kindAdvance, id: part}] = true
+// advanceID names an advance: by the lock that I paid.
+type advanceID [16]byte
+
+func advanceOf(l *wire.Lock) advanceID {
+	d := l.Digest()
+	return advanceID(d[:16])
 }
 
-func (n *Node) takeAdvance(part wire.PartID) *advance {
-	a := n.advances[part]
+func (n *Node) keepAdvance(a *advance) {
+	id := advanceOf(&a.Lock)
+	n.advances[id] = a
+	n.markAdvance(id)
+}
+
+func (n *Node) markAdvance(id advanceID) {
+	n.dirty[recordKey{kind: kindAdvance, id: id}] = true
+}
+
+func (n *Node) takeAdvance(id advanceID) *advance {
+	a := n.advances[id]
 	if a != nil {
-		delete(n.advances, part)
-		n.markAdvance(part)
+		delete(n.advances, id)
+		n.markAdvance(id)
 	}
 	return a
 }
 
 // repaid opens a lock of a friend's that was shown after I had paid for its part.
 func (n *Node) repaid(f *friend, l *credit.TheirLock) bool {
-	a := n.advances[l.Part]
-	if a == nil || !n.carriedAs(l, a.Next, &a.Lock) {
-		return false
+	for _, id := range slices.SortedFunc(maps.Keys(n.advances), func(a, b advanceID) int { return bytes.Compare(a[:], b[:]) }) {
+		if a := n.advances[id]; a.Lock.Part == l.Part && n.carriedAs(l, a.Next, &a.Lock) {
+			n.takeAdvance(id)
+			n.revealUp(&outgoing{up: place{f, l.Number}, preimages: a.Preimages}, a.Note)
+			return true
+		}
 	}
-	n.takeAdvance(l.Part)
-	n.revealUp(&outgoing{up: place{f, l.Number}, preimages: a.Preimages}, a.Note)
-	return true
+	return false
 }

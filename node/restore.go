@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -191,6 +192,9 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		}
 		err = refusal(wire.BadSequence, "the snapshot is older than what I hold")
 	}
+	if err == nil && !f.tentative {
+		err = f.ch.JudgeShown(ch)
+	}
 	if err == nil && f.session.suspect && !newer(ch, f.ch) {
 		err = refusal(wire.BadSequence, "it said that it holds newer statements of mine, and shows none")
 	}
@@ -199,6 +203,11 @@ func (n *Node) snapshot(f *friend, snap *wire.Snapshot) {
 		if f.session.suspect {
 			n.unclaimed(f)
 			n.tryCatching()
+		}
+		var fault *credit.Fault
+		if errors.As(err, &fault) {
+			n.freeze(f, fault) // its users agree on figures, or nothing goes on
+			return
 		}
 		n.refuse(f, 0, 0, err)
 		if f.tentative {

@@ -335,12 +335,12 @@ func (w *World) auditParts() {
 			if t.fulfil || claim {
 				of(k.to).gets += t.lock.Amount
 			}
-			if t.fulfil && !w.byID[k.from].forgot(t) && !(t.dropped && t.droppedAt <= w.byID[k.from].since) { // what it had paid for when its disk was replaced is its loss (P-53)
+			if t.fulfil && !w.byID[k.from].forgot(t) && !(t.dropped && !w.byID[k.from].knows(t.droppedAt)) { // what it had paid for when its disk was replaced is its loss (P-53)
 				of(k.from).gives += t.lock.Amount
 			}
 			if box := t.box; t.final {
 				final[k.to] = true
-				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && !to.blank && t.revealedAt > to.since && !w.watch.ledger(k.from, k.to).back && !counted[named{k, t.lock.Number}] {
+				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && to.knows(t.revealedAt) && !w.watch.ledger(k.from, k.to).back && !counted[named{k, t.lock.Number}] {
 					counted[named{k, t.lock.Number}] = true
 					invoices[box.Payment] += box.Amount * 1_000_000 / box.Total
 					tales[box.Payment] += w.story(part) + " | "

@@ -207,7 +207,7 @@ func (w *World) faultLostDisk() {
 
 func (w *World) faultOldCopy() {
 	m := w.anyMember()
-	copied := m.disk.clone()
+	copied, made := m.disk.clone(), w.now
 	w.at(w.between(200, 9000), func() {
 		if m.node == nil || m.restore || w.calm {
 			return
@@ -216,6 +216,7 @@ func (w *World) faultOldCopy() {
 		m.Crash()
 		m.crashes = nil
 		m.putBack(copied)
+		m.made = made
 		w.at(w.between(100, 5000), m.Start)
 	})
 }

@@ -37,6 +37,7 @@ type Member struct {
 	crashes map[int]crash
 	restore bool  // it has lost its disk, or runs an old copy: allowed to reuse numbers that nobody accepted
 	since   int64 // when that was, in milliseconds of true time: what it did before it may not know
+	made    int64 // when the copy was made that it runs, 0 if there is none or nobody said
 	blank   bool  // it has had nothing but its phrase
 	liar    *liar
 }
@@ -277,11 +278,14 @@ func (m *Member) send(o node.Out) {
 }
 
 // forgot says whether m has fulfilled a lock before its disk was replaced: it may know nothing of that.
-func (m *Member) forgot(l *toldLock) bool { return l.fulfil && l.endedAt <= m.since }
+func (m *Member) forgot(l *toldLock) bool { return l.fulfil && !m.knows(l.endedAt) }
+
+// knows says whether m knows what it did at t.
+func (m *Member) knows(t int64) bool { return t > m.since || m.restore && t < m.made }
 
 // putBack gives a member that is down another disk: an older copy of its own, or, with nil, none, and its phrase.
 func (m *Member) putBack(copied *disk) {
-	m.restore, m.since, m.disk, m.config.Restored = true, m.w.now, copied, copied == nil
+	m.restore, m.since, m.made, m.disk, m.config.Restored = true, m.w.now, 0, copied, copied == nil
 	if copied == nil {
 		m.disk, m.blank = newDisk(), true
 	}

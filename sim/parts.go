@@ -129,7 +129,7 @@ func (x *watch) again(a *attempt, box *wire.Box) {
 				continue
 			}
 			sum += b.amount
-			if box.Form == wire.FormPush && b.released > m.since && b.released < later.begun {
+			if box.Form == wire.FormPush && b.released > 0 && m.knows(b.released) && b.released < later.begun {
 				x.w.fail("S6", "%s begins a part of payment %s after it told the payee to open an earlier one", m, box.Payment)
 			}
 		}

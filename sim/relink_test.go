@@ -4,8 +4,10 @@ import (
 	"slices"
 	"testing"
 
+	"kula/ident"
 	"kula/money"
 	"kula/node"
+	"kula/pay"
 	"kula/wire"
 )
 
@@ -378,32 +380,128 @@ func TestScenario15LimitOfAnOldCopy(t *testing.T) {
 // comes back, the mediator opens what that one still has locked: it has kept what it paid for (spec P-53).
 func TestScenario15PaidBeforeItsPayerCame(t *testing.T) {
 	for _, push := range []bool{false, true} {
-		for _, crash := range []bool{false, true} {
+		for _, then := range []string{"", "crash", "unheard"} {
 			w := three()
 			a, b, c := w.Members[0], w.Members[1], w.Members[2]
-			var id wire.PaymentID
-			if push {
-				id, _ = w.Pay(a, &node.Pay{To: c.key, Value: money.Value{Amount: 15, Currency: FST}})
-			} else {
-				i := w.Invoice(c, money.Value{Amount: 15, Currency: FST}, false)
-				id, _ = w.Pay(a, &node.Pay{Invoice: i.URI})
+			pay := &node.Pay{To: c.key, Value: fst(15)}
+			if !push {
+				pay = &node.Pay{Invoice: w.Invoice(c, fst(15), false).URI}
 			}
-			w.until("the payee opens its lock", func() bool { w.Run(1); return w.opens(b, c) })
+			id, _ := w.Pay(a, pay)
+			w.until("the payee opens its lock", func() bool { return w.opens(b, c) })
 			a.Crash()
 			b.Crash()
 			b.putBack(nil)
 			b.Start()
+			w.net.tap = func(from, to *Member, msg wire.Message) {
+				u, ok := msg.(*wire.Update)
+				pays := ok && slices.ContainsFunc(u.Groups, func(g wire.Group) bool { return len(g.Fulfils) > 0 })
+				if from == b && pays && then == "unheard" { // so that the lock is still there when the payer comes
+					b.deafen(c)
+				}
+			}
 			w.until("the payee is paid", func() bool { w.Run(50); return c.Balance(FST) == 15 })
-			w.Run(60_000)
-			if crash {
+			if then != "unheard" {
+				w.Run(60_000)
+			}
+			if then == "crash" {
 				b.Crash()
 				b.Start()
 			}
 			a.Start()
 			w.Run(5000)
-			paid(w, a.Outcome(id))
+			v := a.Outcome(id)
+			paid(w, v)
+			w.assert(v.Receipt != "", "no receipt")
 			w.Expect("paid", FST, -20, 5, 15)
+			w.net.tap = nil
+			w.net.cutAll()
+			w.Run(5000)
 			finish(t, w)
+		}
+	}
+}
+
+// Two payers use one part, and the mediator pays both before either comes: it is paid back by both.
+func TestScenario15TwoAdvancesOfOnePart(t *testing.T) {
+	w := NewWorld(60, "a", "n", "b", "m", "c")
+	a, n, b, m, c := w.Members[0], w.Members[1], w.Members[2], w.Members[3], w.Members[4]
+	for _, o := range []*Member{a, b, m, c} {
+		w.Befriend(n, o, FST, 100, 100)
+	}
+	paid(w, w.PayInvoice(m, n, 1))
+	paid(w, w.PayInvoice(n, c, 1))
+	w.Pay(a, &node.Pay{Invoice: w.Invoice(b, fst(30), false).URI})
+	w.until("b opens", func() bool { return w.opens(n, b) })
+	part := a.openLocks(n)[0].Part
+	a.Crash()
+	n.Crash()
+	n.putBack(nil)
+	n.Start()
+	w.until("b is paid", func() bool { w.Run(50); return b.Balance(FST) == 30 })
+	w.Run(65_000)
+	copied := n.disk.clone()
+	signed, inv, err := pay.ReadInvoiceLink(w.Invoice(c, fst(5), false).URI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.liar = newLiar(m)
+	k := m.write(Letter{
+		Route: []*Member{n, c}, Amounts: []money.Amount{5, 5}, Hashes: []ident.Hash{inv.Hash}, Salt: ident.Salt{1}, Part: part,
+		Box: wire.Box{Form: wire.FormInvoice, Payment: wire.PaymentID(inv.ID(signed)), Invoice: signed, Currency: FST, Total: 5, Amount: 5},
+	}, FST)
+	m.deafen(n)
+	w.assert(m.inject(n, m.stepLock(n, k)), "no session")
+	w.until("c opens", func() bool { l := w.watch.ledger(n.id, c.id).locks[2]; return l != nil && l.passed })
+	m.Crash()
+	n.Crash()
+	n.putBack(copied)
+	n.Start()
+	w.Run(120_000)
+	a.Start()
+	w.Run(20_000)
+	w.assert(n.Between(a, FST) == 30, "n paid b 30 and has %d of a", n.Between(a, FST))
+	if w.Err() != nil {
+		t.Fatal(w.Err())
+	}
+}
+
+// A friend shows an old copy less than it holds that friend's signature for: in a newer promise, or in an epoch of its own.
+func TestScenario15ShownLess(t *testing.T) {
+	for _, epoch := range []bool{false, true} {
+		w := NewWorld(61, "n", "l", "x")
+		n, l, x := w.Members[0], w.Members[1], w.Members[2]
+		w.Befriend(n, l, FST, 100, 100)
+		w.Befriend(n, x, FST, 100, 100)
+		paid(w, w.PayInvoice(l, n, 50))
+		w.Run(5000)
+		copied := n.disk.clone()
+		paid(w, w.PayInvoice(x, n, 3))
+		l.liar = newLiar(l)
+		l.liar.edit = func(_ *Member, msg wire.Message) wire.Message {
+			var p wire.Promise
+			s, ok := msg.(*wire.Snapshot)
+			if !ok || wire.Unmarshal(s.Mine.Body, &p) != nil {
+				return msg
+			}
+			if p.Seq++; epoch {
+				p.Epoch, p.Seq, p.Start = p.Epoch+1, 1, &wire.Start{Mine: wire.Mark{Epoch: p.Epoch, Seq: p.Seq - 1}, Held: p.Ack}
+			}
+			for i := range p.Lines {
+				p.Lines[i].Owed = 0
+			}
+			less := *s
+			less.Mine = l.signPromise(p)
+			return &less
+		}
+		n.Crash()
+		n.putBack(copied)
+		n.Start()
+		w.Run(60_000)
+		w.assert(n.Between(l, FST) == 50 && n.Between(x, FST) == 3, "n has %d with l, %d with x", n.Between(l, FST), n.Between(x, FST))
+		w.assert(epoch || n.with(l).State == node.Frozen, "l is %+v", n.with(l))
+		if w.Err() != nil {
+			t.Fatal(w.Err())
 		}
 	}
 }

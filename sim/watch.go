@@ -370,7 +370,7 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, p *wire.Promise, g *wir
 		for _, k := range l.meant(m, n, at) {
 			k.fulfil = true
 			k.endedIn(at, x.w.now)
-			if k.dropped && m.liar == nil && m.since < k.droppedAt && !(m.restore && x.w.byID[to].liar != nil) { // an old copy believes what a friend shows
+			if k.dropped && m.liar == nil && m.knows(k.droppedAt) {
 				x.w.fail("S6", "%s fulfils lock %d to %s, which it dropped", m, n, to.Short())
 			}
 		}
@@ -389,7 +389,7 @@ func (x *watch) group(m *Member, to ident.ID, l *ledger, p *wire.Promise, g *wir
 			l.gaveUp[c.Number] = at
 		}
 		for _, k := range x.ledger(to, m.id).meant(x.w.byID[to], c.Number, p.Ack) {
-			if k.revealed && m.liar == nil && m.since < k.revealedAt {
+			if k.revealed && m.liar == nil && m.knows(k.revealedAt) {
 				x.w.fail("S6", "%s cancels lock %d of %s, which it has revealed", m, c.Number, to.Short())
 			}
 			x.gaveBack(m, &k.lock, c.Reason, x.ledger(to, m.id).past[c.Number] == nil)
@@ -421,7 +421,7 @@ func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reve
 		x.w.fail("S7", "%s reveals what does not open lock %d of %s", m, msg.Number, debtor.Short())
 		return
 	}
-	if l.cancel && m.since < l.gaveUp && !l.revealed && !x.ledger(debtor, m.id).back {
+	if l.cancel && m.knows(l.gaveUp) && !l.revealed && !x.ledger(debtor, m.id).back {
 		x.w.fail("S6", "%s reveals lock %d of %s, which it has cancelled", m, msg.Number, debtor.Short())
 	}
 	first := !l.revealed
@@ -467,7 +467,7 @@ func (x *watch) together(m *Member, box *wire.Box, l *toldLock) (sum money.Amoun
 		up := x.ways[k]
 		for _, n := range up.order {
 			t := up.locks[n]
-			if t.final && !(t.cancel && m.since < t.gaveUp) && t.box != nil && t.box.Payment == box.Payment && t.lock.Condition.ID() == l.lock.Condition.ID() && t.box.Salt == box.Salt && !seen[t.lock.Part] {
+			if t.final && !(t.cancel && m.knows(t.gaveUp)) && t.box != nil && t.box.Payment == box.Payment && t.lock.Condition.ID() == l.lock.Condition.ID() && t.box.Salt == box.Salt && !seen[t.lock.Part] {
 				seen[t.lock.Part] = true
 				sum += t.lock.Amount
 			}
