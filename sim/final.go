@@ -335,12 +335,12 @@ func (w *World) auditParts() {
 			if t.fulfil || claim {
 				of(k.to).gets += t.lock.Amount
 			}
-			if t.fulfil && !w.byID[k.from].forgot(t) && !(t.dropped && !w.byID[k.from].knows(t.droppedAt)) { // what it had paid for when its disk was replaced is its loss (P-53)
+			if w.byID[k.from].gives(t) {
 				of(k.from).gives += t.lock.Amount
 			}
 			if box := t.box; t.final {
 				final[k.to] = true
-				if t.fulfil && (t.revealed || t.passed) && box != nil && box.Form != wire.FormPush && to.liar == nil && to.knows(t.revealedAt) && !w.watch.ledger(k.from, k.to).back && !counted[named{k, t.lock.Number}] {
+				if box != nil && box.Form != wire.FormPush && to.collects(t) && !w.watch.ledger(k.from, k.to).back && !counted[named{k, t.lock.Number}] {
 					counted[named{k, t.lock.Number}] = true
 					invoices[box.Payment] += box.Amount * 1_000_000 / box.Total
 					tales[box.Payment] += w.story(part) + " | "
@@ -365,6 +365,17 @@ func (w *World) auditParts() {
 			w.fail("S7", "invoice %s is paid %d millionths: %s", id, n, tales[id])
 		}
 	}
+}
+
+// gives says whether m, which wrote a lock, has to answer for having paid it: what it paid or dropped when it forgets that with its disk
+// is its loss (P-53).
+func (m *Member) gives(t *toldLock) bool {
+	return t.fulfil && !m.forgot(t) && (!t.dropped || m.knows(t.droppedAt))
+}
+
+// collects says whether m, at which a lock ended, has opened it and knows so.
+func (m *Member) collects(t *toldLock) bool {
+	return t.fulfil && (t.revealed || t.passed) && m.liar == nil && m.knows(t.revealedAt)
 }
 
 // story tells a part for the message of a failure.
