@@ -21,7 +21,6 @@ import (
 	"github.com/anacrolix/dht/v2/krpc"
 	"github.com/anacrolix/dht/v2/traversal"
 	"github.com/anacrolix/torrent/bencode"
-	"github.com/anacrolix/torrent/iplist"
 	"golang.org/x/time/rate"
 
 	"kula/ident"
@@ -98,29 +97,6 @@ func newMainlineOn(conn net.PacketConn, start []string) (*mainline, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return m, nil
-}
-
-// inside refuses addresses inside somebody's network, to which strangers could have datagrams sent that their own would not
-// reach: the DHT neither sends there nor hears from there, and walks around them. They are allowed once a node that the user
-// named to begin with is at one: then the DHT is a private one.
-type inside struct{ allowed atomic.Bool }
-
-// Lookup is iplist.Ranger's, for what is refused.
-func (i *inside) Lookup(ip net.IP) (iplist.Range, bool) {
-	return iplist.Range{First: ip, Last: ip, Description: "inside a network"}, !i.allowed.Load() && isInside(ip)
-}
-
-// NumRanges is iplist.Ranger's.
-func (i *inside) NumRanges() int { return 1 }
-
-// shared are the addresses behind the routers of providers (RFC 6598).
-var shared = netip.MustParsePrefix("100.64.0.0/10")
-
-// isInside says that an address is none of the public internet: loopback, private, link-local, multicast, or nothing.
-func isInside(ip net.IP) bool {
-	a, ok := netip.AddrFromSlice(ip)
-	a = a.Unmap()
-	return !ok || !a.IsGlobalUnicast() || a.IsPrivate() || shared.Contains(a)
 }
 
 var silence sync.Once

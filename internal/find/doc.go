@@ -34,7 +34,8 @@
 //
 // This is a client of the DHT and nothing else: it answers no query, stores nothing for
 // anybody, and drops queries and whatever is not a reply before they are parsed. A look-up ends
-// after lookupTime or maxQueries questions. What strangers say of nodes and servers at loopback, private and link-local
-// addresses is passed over, unless a node that the user named to begin with is at one. Answers over maxPayload bytes are not read. A
+// after lookupTime or maxQueries questions. What strangers say of nodes and servers at addresses that are
+// none of the public internet (IANA's registries of special-purpose addresses; an IPv6 address that stands for an IPv4 address is
+// judged by that one) is passed over, unless a node that the user named to begin with is at one. Answers over maxPayload bytes are not read. A
 // Relay keeps maxRecords records, each for a day at most, and paces each address prefix.
 package find
