@@ -22,7 +22,9 @@
 //   - Pkarr HTTP relays: PUT and GET /<key in z-base-32> with the payload as body; Relay is one
 //
 // Records fade within hours, so whoever publishes does it again every Republish. HTTP relays are
-// asked every minute (Finder.Recheck) whether they have the record, and given it again if not (Renew): one that was restarted has nothing.
+// asked every minute (Finder.Recheck) whether they have the record, and given it again if not (Renew): one that was restarted has
+// nothing. After each question that finds it missing or that fails the pause doubles, up to Republish; Retry-After makes it longer, up to
+// as much. Once the relay has the record it is a minute again.
 //
 // # Servers
 //

@@ -18,7 +18,8 @@ import (
 const Republish = 25 * time.Minute
 
 // recheck is how often Renew is called. A relay that keeps its records in memory has lost them when it was restarted:
-// so whoever published there is missed for a minute, for one request of a kilobyte in each.
+// so whoever published there is missed for a minute, for one request of a kilobyte in each. A relay whose answers are old, or which
+// wants to be left alone, is asked more seldom: see Renew.
 const recheck = time.Minute
 
 // place is where records are published and looked up.
@@ -146,8 +147,10 @@ func (f *Finder) Publish(ctx context.Context, seed [32]byte, addrs []string) err
 }
 
 // Renew publishes the record of the last Publish again at those relays that have none of its key, or an older one: they were
-// restarted, or were not there. The DHT is not asked: it does not forget at once, and a walk through it is 50 questions. The
-// error joins those of the relays that do not answer or do not take it.
+// restarted, or were not there. One that did not have it, or failed, is let be at the next call, then at the next three, seven
+// and so on, up to Republish, or for as long as it asks for; one that has it is asked at each call. The DHT is not asked: it does
+// not forget at once, and a walk through it is 50 questions. The error joins those of the relays that were asked and do not answer
+// or do not take it.
 func (f *Finder) Renew(ctx context.Context) error {
 	f.mu.Lock()
 	r := f.last
@@ -157,7 +160,7 @@ func (f *Finder) Renew(ctx context.Context) error {
 	}
 	return errors.Join(f.each(func(p place) error {
 		if w, ok := p.(*web); ok {
-			return w.renew(ctx, r)
+			return w.renew(ctx, r, f.Recheck)
 		}
 		return nil
 	})...)

@@ -45,6 +45,7 @@ var errNone = errors.New("nothing published under this key")
 type web struct {
 	base   string // without a final slash
 	client *http.Client
+	pace   pace
 }
 
 func newWeb(base string) (*web, error) {
@@ -52,7 +53,7 @@ func newWeb(base string) (*web, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("%q is not the URL of a Pkarr relay, e.g. https://relay.example", base)
 	}
-	return &web{strings.TrimSuffix(base, "/"), &http.Client{
+	return &web{base: strings.TrimSuffix(base, "/"), client: &http.Client{
 		Timeout:       httpTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -60,50 +61,53 @@ func newWeb(base string) (*web, error) {
 
 func (w *web) String() string { return w.base }
 
-func (w *web) do(ctx context.Context, method string, key ident.ID, body []byte) (int, []byte, error) {
+// do returns the answer, its body read up to what is longer than any payload, and closed.
+func (w *web) do(ctx context.Context, method string, key ident.ID, body []byte) (*http.Response, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, w.base+"/"+key.String(), bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxPayload+1))
-	return resp.StatusCode, b, err
+	return resp, b, err
 }
 
 // publish takes 409 for success: the relay has a newer record of this key.
 func (w *web) publish(ctx context.Context, r *Record) error {
-	code, _, err := w.do(ctx, http.MethodPut, r.Key, r.Payload())
-	if err == nil && code/100 != 2 && code != http.StatusConflict {
-		err = fmt.Errorf("it answers %d %s", code, http.StatusText(code))
+	a, _, err := w.do(ctx, http.MethodPut, r.Key, r.Payload())
+	if err == nil && a.StatusCode/100 != 2 && a.StatusCode != http.StatusConflict {
+		err = refused(a)
 	}
 	return err
 }
 
-// renew publishes r unless the relay has it or a newer one.
-func (w *web) renew(ctx context.Context, r *Record) error {
-	there, err := w.resolve(ctx, r.Key)
-	switch {
-	case err == nil && !r.newer(there):
+// renew publishes r unless the relay has it or a newer one. It does nothing while the relay is not due. Calls come each recheck.
+func (w *web) renew(ctx context.Context, r *Record, recheck time.Duration) error {
+	if !w.pace.due() {
 		return nil
-	case err == nil, errors.Is(err, errNone), errors.Is(err, ErrRecord):
-		return w.publish(ctx, r)
 	}
+	there, err := w.resolve(ctx, r.Key)
+	has := err == nil && !r.newer(there)
+	if !has && (err == nil || errors.Is(err, errNone) || errors.Is(err, ErrRecord)) {
+		err = w.publish(ctx, r)
+	}
+	w.pace.asked(has, err, recheck)
 	return err
 }
 
 func (w *web) resolve(ctx context.Context, key ident.ID) (*Record, error) {
-	code, b, err := w.do(ctx, http.MethodGet, key, nil)
+	a, b, err := w.do(ctx, http.MethodGet, key, nil)
 	switch {
 	case err != nil:
 		return nil, err
-	case code == http.StatusNotFound:
+	case a.StatusCode == http.StatusNotFound:
 		return nil, errNone
-	case code != http.StatusOK:
-		return nil, fmt.Errorf("it answers %d %s", code, http.StatusText(code))
+	case a.StatusCode != http.StatusOK:
+		return nil, refused(a)
 	}
 	return ParsePayload(key, b)
 }

@@ -27,8 +27,8 @@ func (i *inside) NumRanges() int { return 1 }
 var global = prefixes("0.0.0.0/0", "2000::/3")
 
 // special are those of them that IANA's registries of special-purpose addresses (RFC 6890, IPv4 and IPv6) and of multicast
-// addresses keep for something else, with what the registries have withdrawn. The few in 192.0.0.0/24 and 2001::/23 that are reachable from everywhere are
-// nobody's host: whichever machine of a network is nearest answers there.
+// addresses keep for something else, with what the registries have withdrawn. The few in 192.0.0.0/24 and 2001::/23 that are
+// reachable from everywhere are nobody's host: whichever machine of a network is nearest answers there.
 var special = prefixes(
 	"0.0.0.0/8",       // this network
 	"10.0.0.0/8",      // private

@@ -42,7 +42,7 @@ func (o *outside) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 var (
-	// public are addresses of the public internet at which there is nothing: those of AS112 (RFC 7535), which answers reverse names.
+	// public are addresses of the public internet at which nobody runs a node of the DHT: those of AS112 (RFC 7535).
 	public   = netip.MustParsePrefix("192.31.196.0/24")
 	loopback = netip.MustParseAddr("127.0.0.1")
 )
