@@ -17,6 +17,9 @@ const (
 	publishTime = time.Minute
 	seekTime    = 30 * time.Second
 
+	// renewTime bounds one renewal: a question and a publication at relays, at the same time.
+	renewTime = 30 * time.Second
+
 	// publishPause is the pause before a publication that failed is tried again.
 	publishPause = time.Minute
 
@@ -40,11 +43,10 @@ func (l *Loop) spoke() {
 }
 
 // publishAddrs publishes where this node can be reached, when that has changed, again before it
-// fades, and where it is gone, until the loop ends.
+// fades, until the loop ends.
 func (l *Loop) publishAddrs() {
-	timer, check := time.NewTimer(settle), time.NewTicker(l.opt.Finder.Recheck)
+	timer := time.NewTimer(settle)
 	defer timer.Stop()
-	defer check.Stop()
 	seed := l.opt.Key.IdentitySeed()
 	for {
 		select {
@@ -52,9 +54,6 @@ func (l *Loop) publishAddrs() {
 			return
 		case <-l.moved:
 			timer.Reset(settle)
-			continue
-		case <-check.C:
-			l.renewAddrs()
 			continue
 		case <-timer.C:
 		}
@@ -70,12 +69,23 @@ func (l *Loop) publishAddrs() {
 	}
 }
 
-// renewAddrs publishes where what was published is gone.
+// renewAddrs publishes where what was published is gone, until the loop ends. It is not publishAddrs that does so: a relay that
+// does not answer would delay addresses that changed.
 func (l *Loop) renewAddrs() {
-	ctx, cancel := context.WithTimeout(l.life, publishTime)
-	defer cancel()
-	if err := l.opt.Finder.Renew(ctx); err != nil {
-		l.log.Debug("addresses are not published again", "error", err)
+	check := time.NewTicker(l.opt.Finder.Recheck)
+	defer check.Stop()
+	for {
+		select {
+		case <-l.life.Done():
+			return
+		case <-check.C:
+		}
+		ctx, cancel := context.WithTimeout(l.life, renewTime)
+		err := l.opt.Finder.Renew(ctx)
+		cancel()
+		if err != nil {
+			l.log.Debug("addresses are not published again", "error", err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package run
 import (
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -51,4 +52,50 @@ func TestFoundAfterTheRelayStartsAgain(t *testing.T) {
 	_, end = pkarr(t, at)
 	defer end()
 	ana.until("her record again", isFound)
+}
+
+// N-12: addresses that changed are published while a relay leaves a renewal without an answer.
+func TestRenewalDelaysNoPublication(t *testing.T) {
+	asked, ended, put := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	tell := func(c chan struct{}) {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			tell(put)
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		tell(asked)
+		<-r.Context().Done() // the node has given up
+		tell(ended)
+	}))
+	defer s.Close()
+	f, err := find.Open([]string{s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.Recheck = 20 * time.Millisecond
+	ana := &person{t: t, name: "ana", key: 1, store: newBreakable(), finder: f}
+	ana.restart()
+	defer ana.Close()
+	late := time.After(patience)
+	wait := func(what string, c chan struct{}) {
+		t.Helper()
+		select {
+		case <-c:
+		case <-ended:
+			t.Fatalf("%s: the renewal ended first", what)
+		case <-late:
+			t.Fatalf("%s: not in %s", what, patience)
+		}
+	}
+	wait("the first publication", put)
+	wait("a renewal", asked)
+	ana.spoke()
+	wait("the second publication", put)
 }

@@ -167,6 +167,7 @@ func Start(opt Options) (*Loop, error) {
 	l.tasks.Go(l.links.keep)
 	if opt.Finder != nil {
 		l.tasks.Go(l.publishAddrs)
+		l.tasks.Go(l.renewAddrs)
 		l.tasks.Go(l.links.seek)
 		if opt.FindIndex {
 			l.tasks.Go(func() { l.seekServers(IndexRole) })
