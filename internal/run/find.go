@@ -20,7 +20,8 @@ const (
 	// renewTime bounds one renewal: a question and a publication at relays, at the same time.
 	renewTime = 30 * time.Second
 
-	// publishPause is the pause before a publication that failed is tried again.
+	// publishPause is the pause before a publication that failed is tried again; after each further one it doubles, up to
+	// find.Republish: a place that is there again after an hour need not have been asked sixty times.
 	publishPause = time.Minute
 
 	// seekEvery is how often it is looked who is missing. seekFirst and seekMost bound the pause
@@ -48,11 +49,13 @@ func (l *Loop) publishAddrs() {
 	timer := time.NewTimer(settle)
 	defer timer.Stop()
 	seed := l.opt.Key.IdentitySeed()
+	failed := 0
 	for {
 		select {
 		case <-l.life.Done():
 			return
 		case <-l.moved:
+			failed = 0
 			timer.Reset(settle)
 			continue
 		case <-timer.C:
@@ -60,13 +63,25 @@ func (l *Loop) publishAddrs() {
 		ctx, cancel := context.WithTimeout(l.life, publishTime)
 		err := l.opt.Finder.Publish(ctx, seed, l.tellable())
 		cancel()
-		pause := find.Republish
-		if err != nil {
-			pause = publishPause
-			l.log.Warn("addresses are not published", "error", err, "again in", pause)
+		if err == nil {
+			failed = 0
+			timer.Reset(find.Republish)
+			continue
 		}
+		failed++
+		pause := publishAgain(failed)
+		l.log.Warn("addresses are not published", "error", err, "again in", pause)
 		timer.Reset(pause)
 	}
+}
+
+// publishAgain is the pause after so many publications in a row that failed, one at least.
+func publishAgain(failed int) time.Duration {
+	pause := publishPause
+	for i := 1; i < failed && pause < find.Republish; i++ {
+		pause *= 2
+	}
+	return min(pause, find.Republish)
 }
 
 // renewAddrs publishes where what was published is gone, until the loop ends. It is not publishAddrs that does so: a relay that

@@ -99,3 +99,12 @@ func TestRenewalDelaysNoPublication(t *testing.T) {
 	ana.spoke()
 	wait("the second publication", put)
 }
+
+// N-12: publications that fail come more and more seldom.
+func TestPublishAgain(t *testing.T) {
+	for failed, minutes := range map[int]time.Duration{1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 6: 25, 7: 25, 1000: 25} {
+		if got := publishAgain(failed); got != minutes*time.Minute {
+			t.Errorf("after %d: %s, want %d minutes", failed, got, minutes)
+		}
+	}
+}
