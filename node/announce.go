@@ -33,8 +33,8 @@ func (n *Node) announce() {
 		last = max(last, f.said.at)
 	}
 	for _, f := range n.order {
-		due := f.announceDue || f.said.expires != 0 && n.now/1000 >= f.said.expires-announceLife/2
-		if !due || f.tentative {
+		renew := len(f.said.entries) > 0 && n.now/1000 >= f.said.expires-announceLife/2
+		if !f.announceDue && !renew || f.tentative {
 			continue
 		}
 		if n.now < last+announceTogether {
@@ -42,7 +42,7 @@ func (n *Node) announce() {
 			return
 		}
 		entries := n.entries(f)
-		if equalEntries(entries, f.said.entries) && (f.said.expires == 0 || n.now/1000 < f.said.expires-announceLife/2) {
+		if equalEntries(entries, f.said.entries) && !renew {
 			f.announceDue = false
 			continue
 		}
@@ -62,9 +62,6 @@ func (n *Node) publish(f *friend, entries []route.Entry) {
 	expires := n.now/1000 + announceLife
 	n.saying = append(n.saying, saying{f, route.Announcement{Node: n.me, Friend: f.id, Number: number, Expires: expires, Entries: entries}})
 	f.said = announced{entries: entries, number: number, at: n.now, expires: expires}
-	if len(entries) == 0 {
-		f.said.expires = 0 // nothing to renew
-	}
 	f.announceDue = false
 	n.wakeAt((expires - announceLife/2) * 1000)
 }
@@ -119,13 +116,20 @@ func equalEntries(a, b []route.Entry) bool {
 	return true
 }
 
-// republish hands every announcement out again.
+// republish hands out again everything that counts still. A withdrawal does as long as what it took back might, of which an index
+// server that lost its last minutes knows nothing else; after the others, as an index server has a place for each friend, also for one gone.
 func (n *Node) republish() {
+	var gone []wire.Batched
 	for _, f := range n.order {
-		if !f.said.signed.None() && f.said.expires > n.now/1000 {
+		switch {
+		case f.said.signed.None() || f.said.expires <= n.now/1000:
+		case len(f.said.entries) == 0:
+			gone = append(gone, f.said.signed)
+		default:
 			n.fx.Publish = append(n.fx.Publish, f.said.signed)
 		}
 	}
+	n.fx.Publish = append(n.fx.Publish, gone...)
 }
 
 // withdraw takes every announcement back.

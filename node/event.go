@@ -45,7 +45,7 @@ type Indexes struct {
 	None string
 }
 
-// Republish: an index server wants all announcements (again).
+// Republish: an index server wants all announcements (again), and the withdrawals of those that might count still.
 type Republish struct{}
 
 // Stop: the node is about to stop; what it announced is withdrawn.
