@@ -104,7 +104,7 @@
 // that it confirmed, 0 being none; and whether the server is full: more than three quarters of its places are taken (or of those for the
 // asker's network) and the asker has done nothing but ping on this connection for 2 seconds. A node to whom a server says so, and that has nothing to publish
 // or ask, leaves, and comes back when it has, or after 30 to 60 minutes, taken by chance. It pings first. If the instance is the one that confirmed
-// everything it published, it publishes only what is new; else everything.
+// everything it published, it publishes only what is new and was not confirmed; else everything, and the withdrawals that have not expired.
 //
 // R17. A node believes no answer: [Request.CheckRoutes] recomputes it from the
 // figures that came along, each route in itself and all together: what they bring is

@@ -34,15 +34,6 @@ const (
 	// pingEvery keeps an idle connection from being taken for a dead one.
 	pingEvery = 30 * time.Second
 
-	// maxQueue bounds announcements that wait for one server. A node with 1,000
-	// channels in 32 currencies has 32,000; beyond it the server is connected anew
-	// and gets everything once.
-	maxQueue = 50_000
-
-	// keptFor is how long announcements wait for a server that is not connected, beyond which it gets everything instead: they
-	// live for half an hour, and are replaced after a quarter.
-	keptFor = 10 * time.Minute
-
 	// fullFor is how long it counts that a server said it is full: it says so every pingEvery.
 	fullFor = 2 * pingEvery
 
@@ -76,8 +67,8 @@ func ParseURIs(uris []string) ([]Link, error) {
 }
 
 // Client is a node's side of the protocol. It keeps one connection to each of its
-// servers, hands announcements to all of them and asks them for routes. A server
-// that is reached gets all announcements, unless it has confirmed them before (rule I15).
+// servers, hands announcements to all of them and asks them for routes. What a server has not confirmed waits for it; one that is
+// reached and may have forgotten what it confirmed gets everything again (rule I15).
 // Methods may be called from any goroutine, and only Ask and Flush wait.
 type Client struct {
 	open      Opener
@@ -94,7 +85,7 @@ type Client struct {
 }
 
 // NewClient makes a client without servers. republish is called, from any goroutine, when one of
-// those that Use names was reached: it must have all announcements published again, then call done.
+// those that Use names was reached: it must have all announcements published again, and all withdrawals that have not expired, then call done.
 func NewClient(open Opener, log *slog.Logger, republish func(done func())) *Client {
 	c := &Client{open: open, log: log, republish: republish, known: map[ident.ID]uint64{}, changed: make(chan struct{})}
 	c.life, c.end = context.WithCancel(context.Background())
@@ -142,9 +133,9 @@ func (c *Client) Use(list []Choice) {
 type Standing struct {
 	Key       ident.ID
 	Connected bool
-	Resting   bool  // not connected because it is full and has confirmed everything: there is nothing to do there
+	Resting   bool  // not connected because it is full and there is nothing to do there
 	Waiting   int   // announcements that it has not confirmed yet
-	Complete  bool  // it has confirmed everything that was published
+	Complete  bool  // it has confirmed everything that was published, and refused nothing
 	Wrong     int   // answers that turned out wrong lately
 	Err       error // why the last attempt or connection ended; nil while it is connected and before the first
 }
@@ -162,37 +153,41 @@ func (c *Client) Standings() ([]Standing, <-chan struct{}) {
 	return list, c.changed
 }
 
-// Publish hands announcements to every server: those that were published before to those only that may not know them. It never waits.
+// Publish hands announcements and withdrawals to every server: those that were published before to those only that may not know them. For
+// a server that is not reached the newest about each friend waits until it expires. It never waits itself.
 func (c *Client) Publish(list []wire.Batched) {
 	if len(list) == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	news := c.news(list)
+	all, news := c.sort(list)
 	for _, s := range c.servers {
 		if s.whole {
 			s.add(news)
-		} else if s.line != nil {
-			s.add(list)
-		} // else it gets everything once it is reached
+		} else {
+			s.add(all)
+		}
 	}
 	c.change()
 }
 
-// news are those of announcements that were not published before. c.mu is held.
-func (c *Client) news(list []wire.Batched) (news []wire.Batched) {
+// sort reads announcements, and says which of them were not published before. c.mu is held.
+func (c *Client) sort(list []wire.Batched) (all, news []queued) {
 	for _, b := range list {
 		a, err := route.Decode(b.Body)
-		if err == nil && a.Number <= c.known[a.Friend] {
+		if err != nil {
+			c.log.Error("what is no announcement is not published", "reason", err)
 			continue
 		}
-		if err == nil {
+		q := queued{a.Friend, a.Number, a.Expires, len(a.Entries) == 0, b}
+		all = append(all, q)
+		if a.Number > c.known[a.Friend] {
 			c.known[a.Friend] = a.Number
+			news = append(news, q)
 		}
-		news = append(news, b)
 	}
-	return news
+	return all, news
 }
 
 // Flush waits until every server that is connected or rested from has confirmed what was published, or ctx ends.

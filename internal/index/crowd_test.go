@@ -330,7 +330,7 @@ func TestCutWhileIdle(t *testing.T) {
 		{"idle, and told", func() { s.full = time.Now() }, leastRest, mostRest, true},
 		{"idle, and told long ago", func() { s.full = time.Now().Add(-fullFor) }, pause, pause, true},
 		{"with a question", func() { s.full = time.Now(); s.asking = 1 }, pause, pause, false},
-		{"with something to say", func() { s.full = time.Now(); s.flying = make([]wire.Batched, 1) }, pause, pause, false},
+		{"with something to say", func() { s.full = time.Now(); s.flying = make([]queued, 1) }, pause, pause, false},
 		{"not yet told everything", func() { s.full = time.Now(); s.whole = false }, pause, pause, false},
 		{"never connected", func() { s.full = time.Now(); s.line = nil }, pause, pause, false},
 	} {

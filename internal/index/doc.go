@@ -96,8 +96,9 @@
 // I15. A Client that is told that the server is full (rule R21 of package route) rests: it leaves when it has nothing to publish or ask, and comes
 // back when it has, or after half an hour to an hour. One that is cut with nothing to do within a minute of being told
 // rests too; others come back after pauses that double from half a second to a minute. A question brings it back at once. Who comes back to the instance
-// that confirmed everything publishes what is new since and what was not confirmed, as long as that is younger than 10 minutes; to any
-// other, everything.
+// that took everything publishes what is new since and what was not confirmed; to any other, everything, and the withdrawals that have not
+// expired: it may be one that was killed, and count still what they took back. Of what a server has not confirmed the newest about each
+// friend waits for it, until it expires.
 //
 // I16. The instance is kept from one run of a server to the next if the log was closed in order, holds everything that was
 // confirmed, and all of it was read and had room; it is another one after anything else.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
+	"kula/ident"
 	"kula/internal/p2p"
 	"kula/route"
 	"kula/wire"
@@ -32,16 +34,24 @@ type server struct {
 	away    error // why it is not connected; nil if it is, or was not tried yet
 
 	// What it knows.
-	instance uint64         // of the graph that confirmed it
-	whole    bool           // everything that was published, queue and flying aside
-	refused  bool           // something of that it did not take
-	queue    []wire.Batched // to be published
-	since    time.Time      // when the first of queue came in vain
-	flying   []wire.Batched // under way to it
+	instance uint64            // of the graph that confirmed it
+	whole    bool              // everything that was published, refused, queue and flying aside
+	refused  map[ident.ID]bool // friends about whom it did not take the newest announcement
+	queue    []queued          // to be published, one about each friend
+	flying   []queued          // under way to it
+}
+
+// queued is an announcement that a server has not confirmed.
+type queued struct {
+	friend  ident.ID
+	number  uint64
+	expires int64 // unix seconds
+	gone    bool  // it is a withdrawal
+	signed  wire.Batched
 }
 
 func (s *server) complete() bool {
-	return (s.line != nil || s.resting) && s.whole && len(s.queue)+len(s.flying) == 0
+	return (s.line != nil || s.resting) && s.whole && len(s.refused)+len(s.queue)+len(s.flying) == 0
 }
 
 // poke says that there is something to do. Client.mu is held, so that rests misses none.
@@ -52,26 +62,25 @@ func (s *server) poke() {
 	}
 }
 
-// add queues announcements. Client.mu is held.
-func (s *server) add(list []wire.Batched) {
+// add queues announcements in place of older ones about the same friends. Client.mu is held.
+func (s *server) add(list []queued) {
 	if len(list) == 0 {
 		return
 	}
-	if s.line == nil && len(s.queue) == 0 {
-		s.since = time.Now()
-	}
-	s.queue = append(s.queue, list...)
-	if len(s.queue) > maxQueue { // it gets everything instead
-		s.queue, s.whole = nil, false
-		if s.line != nil {
-			s.line.shut()
+	for _, q := range list {
+		i := slices.IndexFunc(s.queue, func(old queued) bool { return old.friend == q.friend })
+		switch {
+		case i < 0:
+			s.queue = append(s.queue, q)
+		case s.queue[i].number < q.number:
+			s.queue[i] = q
 		}
 	}
 	s.poke()
 }
 
 // errRests is why a connection ended that this side needed no longer.
-var errRests = errors.New("it is full, and has everything")
+var errRests = errors.New("it is full, and there is nothing to do")
 
 // keep connects, serves the connection until it ends, and begins again.
 func (s *server) keep() {
@@ -127,17 +136,17 @@ func (s *server) visit() error {
 	return s.serve(l, pong)
 }
 
-// attach notes that the server is connected by l, and says whether it knows what was published, but for what is queued.
+// attach notes that the server is connected by l, and says whether it knows what was published, but for what is queued. If not, that
+// waits for everything else.
 func (s *server) attach(l *line, pong *route.Pong) (knows bool) {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
 	s.line, s.resting, s.away = l, false, nil
-	knows = s.whole && !s.refused && pong.Instance != 0 && pong.Instance == s.instance &&
-		(len(s.queue) == 0 || time.Since(s.since) < keptFor)
+	knows = s.whole && len(s.refused) == 0 && pong.Instance != 0 && pong.Instance == s.instance
 	if !knows {
-		s.instance, s.whole, s.refused, s.queue = pong.Instance, false, false, nil
-	}
-	if len(s.queue) > 0 {
+		s.instance, s.whole, s.refused = pong.Instance, false, nil
+		s.still()
+	} else if len(s.queue) > 0 {
 		s.poke()
 	}
 	s.client.change()
@@ -155,13 +164,9 @@ func (s *server) leftFor(err error, rest time.Duration) (wait time.Duration, wak
 	if idle && time.Since(s.full) < fullFor { // it did what it had said
 		s.rest()
 	}
-	if s.queue = append(s.flying, s.queue...); len(s.flying) > 0 {
-		s.since = time.Now()
-	}
-	if !s.whole {
-		s.queue = nil // it gets everything once it is reached
-	}
-	s.line, s.flying = nil, nil
+	news := s.queue
+	s.line, s.queue, s.flying = nil, s.flying, nil
+	s.add(news)
 	if errors.Is(err, errRests) || idle && s.resting {
 		return restTime(), s.wake
 	}
@@ -181,8 +186,13 @@ func (s *server) idle() bool { return s.whole && s.asking == 0 && len(s.queue)+l
 // rest begins to rest. Client.mu is held, and the server is idle.
 func (s *server) rest() {
 	s.line, s.resting, s.away = nil, true, nil
+	s.still()
+}
+
+// still takes back what poke said. Client.mu is held.
+func (s *server) still() {
 	select {
-	case <-s.wake: // for nothing
+	case <-s.wake:
 	default:
 	}
 }
@@ -261,23 +271,30 @@ func (s *server) serve(l *line, pong *route.Pong) error {
 	}
 }
 
-// take moves the next announcements from the queue to those under way; none is left if it is empty.
-func (s *server) take() []wire.Batched {
+// take moves the next announcements from the queue to those under way; none is left if it is empty. What has expired counts nowhere.
+func (s *server) take() []queued {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
-	n := min(len(s.queue), route.MaxPublish)
-	if n+len(s.flying) > 0 {
+	if len(s.queue)+len(s.flying) > 0 {
 		defer s.client.change()
 	}
-	s.queue, s.flying = s.queue[n:], s.queue[:n:n]
+	now := time.Now().Unix()
+	s.queue = slices.DeleteFunc(s.queue, func(q queued) bool { return q.expires <= now })
+	n := min(len(s.queue), route.MaxPublish)
+	s.flying = slices.Clone(s.queue[:n])
+	s.queue = slices.Delete(s.queue, 0, n)
 	return s.flying
 }
 
 // publish hands announcements in and notes and logs which of them were refused.
-func (s *server) publish(l *line, list []wire.Batched) error {
+func (s *server) publish(l *line, list []queued) error {
 	ctx, cancel := context.WithTimeout(s.life, publishTimeout)
 	defer cancel()
-	m, err := l.call(ctx, &route.Publish{Announcements: list})
+	question := &route.Publish{}
+	for _, q := range list {
+		question.Announcements = append(question.Announcements, q.signed)
+	}
+	m, err := l.call(ctx, question)
 	if err != nil {
 		return err
 	}
@@ -287,13 +304,28 @@ func (s *server) publish(l *line, list []wire.Batched) error {
 	}
 	for _, p := range result.Problems {
 		s.client.log.Warn("announcement refused", "server", s.link.Key.Short(), "code", p.Code.String(), "text", p.Text)
-		if p.Code != wire.BadSequence && p.Code != wire.Conflict { // it does not know something newer
-			s.client.mu.Lock()
-			s.refused = true
-			s.client.mu.Unlock()
-		}
 	}
+	s.confirm(list, result.Problems)
 	return nil
+}
+
+// confirm notes what the server took and what it refused. It lacks nothing if it knows something newer, and if it was a withdrawal: who has
+// no place for it, or finds it expired, has nothing that it takes back.
+func (s *server) confirm(list []queued, problems []route.Problem) {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	for _, q := range list {
+		delete(s.refused, q.friend)
+	}
+	for _, p := range problems {
+		if p.Code == wire.BadSequence || p.Code == wire.Conflict || int(p.Place) >= len(list) || list[p.Place].gone {
+			continue
+		}
+		if s.refused == nil {
+			s.refused = map[ident.ID]bool{}
+		}
+		s.refused[list[p.Place].friend] = true
+	}
 }
 
 // ask puts a query to the server: over a new connection if this one was rested from, and again if it ends under the question.
