@@ -178,8 +178,8 @@ func TestFeedSize(t *testing.T) {
 			s.mu.Lock()
 			even := s.accounts[reader.key.ID()].questions.even
 			s.mu.Unlock()
-			if used, of := even.Sub(began), time.Duration(1+len(f.Announcements)/carriedForOne)*time.Second/questionRate; used < of/2 {
-				t.Errorf("%s: %d announcements use %v of the rate, want %v", c.name, len(f.Announcements), used, of)
+			if used, of := even.Sub(began), time.Duration(1+len(frame)/bytesForOne)*time.Second/questionRate; used < of/2 {
+				t.Errorf("%s: %d bytes use %v of the rate, want %v", c.name, len(frame), used, of)
 			}
 			if f.More != (got < len(c.list)) {
 				t.Fatalf("%s: after %d of %d announcements it says that there is more: %v", c.name, got, len(c.list), f.More)

@@ -40,15 +40,15 @@
 // its streams together and across reconnects, beyond a burst. Whoever exceeds them is
 // not refused but read more slowly: an honest node that has much to say loses nothing,
 // and a hostile one costs no more than the rate. Every announcement counts, good or
-// bad, a good one once for each of its currencies, and every message counts as a question.
+// bad, a good one once for each of its currencies, and every message counts as a question, a Follow as one more for each 2 KiB of its Feed.
 //
 // I7. A server has 1,024 places for connections, a quarter of them for one /24 or /48; when they are taken, that connection goes for a newcomer on which
 // nothing was asked for longest, pings aside. An identity has at most 2 streams; a third ends the oldest. A stream on which
 // nothing whole arrives for Rates.Idle ends. Answers to one stream are bounded; whoever
 // does not read them is not read either.
 //
-// I8. At most one search per processor runs at a time, and one verification per two processors: however
-// many publish, those who ask have half of the machine. The graph is held, while no search runs, for one step of
+// I8. At most one search per processor runs at a time, and one verification or reading of the log (I11) per two processors: however
+// many publish or follow, those who ask have half of the machine. The graph is held, while no search runs, for one step of
 // what is applied or expires: so many entries, whatever strangers announced. One message per stream is worked on: streams take
 // turns, whatever each of them has sent ahead.
 //
@@ -69,8 +69,7 @@
 // place is good for one epoch, which ends when the log is written anew without what is out
 // of date: when that is more than half of it; and as long as everything before it is what the follower read, which the sum that
 // comes with a place proves, so that a log whose end was lost is read anew by those who had read that end, and by nobody else. So a follower that was away goes on where it was, as
-// long as its process lives, and one that knows nothing gets all. A Feed counts
-// as a question for each 50 announcements that it carries (I6), and carries at most 384 KiB.
+// long as its process lives, and one that knows nothing gets all. A Feed carries at most 384 KiB.
 //
 // I12. Servers that name each other (Options.Peers) follow each other; one that is not named
 // back gets nothing as a peer. What comes from a peer is verified, applied, and logged only

@@ -69,7 +69,7 @@ type Server struct {
 	tally   tally
 	work    flight
 	finders chan *route.Finder // one for each search that may run
-	suites  chan ident.Suite   // one for each message of announcements that may be verified
+	suites  chan ident.Suite   // one for each message of announcements that may be verified, or read for a follower
 
 	feed     *feed  // nil: no log
 	peers    []Link // index servers to share with
