@@ -223,6 +223,19 @@ func TestInstance(t *testing.T) {
 			s.Close()
 			return dir, Options{}
 		}, false},
+		{"put back, without its mark", func(t *testing.T, dir string, s *Server) (string, Options) {
+			s.Close()
+			path := filepath.Join(dir, feedFile)
+			log, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clear(log[16:32]) // dd if=/dev/zero bs=16 seek=1 count=1 conv=notrunc
+			if err := os.WriteFile(path, log, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return dir, Options{}
+		}, false},
 		{"less room", func(t *testing.T, dir string, s *Server) (string, Options) {
 			s.Close()
 			return dir, Options{Max: 2}

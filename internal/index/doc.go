@@ -100,7 +100,13 @@
 // friend waits for it, until it expires.
 //
 // I16. The instance is kept from one run of a server to the next if the log was closed in order, holds everything that was
-// confirmed, and all of it was read and had room; it is another one after anything else.
+// confirmed, and all of it was read and had room; it is another one after anything else. But for one thing, which nobody can see in the log: that
+// it was put in place of a later one, by a copy or a file system that was rolled back. So who puts one back takes its mark away, the
+// 16 bytes from 16 on, before the server starts:
+//
+//	dd if=/dev/zero of=announcements.log bs=16 seek=1 count=1 conv=notrunc
+//
+// Or it deletes the log. Without that nodes that come back believe that the server knows what it lost, until they renew it.
 //
 // The server dials nobody but the peers it was told of,
 // keeps no record of who asked what, and logs no key beyond its first
