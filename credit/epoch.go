@@ -275,11 +275,19 @@ func Adopt(suite ident.Suite, me, friend ident.ID, s *wire.Snapshot) (*Channel, 
 // less (spec C-37). The error is a *Fault if the two contradict each other by themselves, else a *Refusal.
 func (c *Channel) JudgeShown(shown *Channel) error {
 	p, held, mark := &shown.Theirs.Promise, c.HeldMark(), shown.HeldMark()
-	switch {
-	case mark == held:
+	if mark == held {
 		return nil
-	case mark.SameNumber(held):
+	}
+	if mark.SameNumber(held) {
 		return &Fault{Kind: Equivocated, Writer: c.Friend, Reader: c.Me, First: c.Theirs.Signed, Second: shown.Theirs.Signed}
+	}
+	for _, n := range c.Theirs.Cancels { // a lock that was given up stays so until I drop it
+		mine, now := c.OwnLock(n), shown.OwnLock(n)
+		if mine != nil && now != nil && mine.Digest == now.Digest && !slices.Contains(shown.Theirs.Cancels, n) {
+			return refuse(wire.BadMove, "snapshot shows that my lock %d stands, which promise %d.%d gave up", n, held.Epoch, held.Seq)
+		}
+	}
+	switch {
 	case p.Epoch == held.Epoch:
 		if f := c.shrank(shown.Theirs.Signed, p); f != nil {
 			return f

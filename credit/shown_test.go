@@ -61,4 +61,24 @@ func TestJudgeShown(t *testing.T) {
 			t.Errorf("%s: %v, want evidence that it %s", what, err, x.fault)
 		}
 	}
+
+	lock := &OwnLock{Lock: wire.Lock{Number: 3, Part: wire.PartID{1}, Currency: cur, Amount: 5}}
+	lock.Digest = lock.Lock.Digest()
+	other := *lock
+	other.Digest[0] ^= 1
+	held.Theirs.Cancels, held.Mine.Locks = []uint64{3}, []*OwnLock{lock}
+	shown := channel(owes(0, 6, 50, nil), wire.Mark{}, 0)
+	for what, x := range map[string]struct {
+		locks   []*OwnLock
+		cancels []uint64
+		fine    bool
+	}{
+		"gone": {fine: true}, "still given up": {[]*OwnLock{lock}, []uint64{3}, true}, "standing again": {[]*OwnLock{lock}, nil, false},
+		"another lock": {[]*OwnLock{&other}, nil, true},
+	} {
+		shown.Mine.Locks, shown.Theirs.Cancels = x.locks, x.cancels
+		if err := held.JudgeShown(shown); (err == nil) != x.fine {
+			t.Errorf("a lock that was given up is %s: %v", what, err)
+		}
+	}
 }

@@ -118,7 +118,7 @@ func (x *watch) again(a *attempt, box *wire.Box) {
 	}
 	all := []*attempt{a}
 	for _, b := range x.pays[box.Payment] {
-		if b.payer == a.payer && !m.forgot(b.lock) {
+		if b.payer == a.payer && !m.forgot(b.lock) && !x.lost(m, b) {
 			all = append(all, b)
 		}
 	}
@@ -137,6 +137,12 @@ func (x *watch) again(a *attempt, box *wire.Box) {
 			x.w.fail("S6", "%s has parts of %d of payment %s locked, which is of %d", m, sum, box.Payment, box.Total)
 		}
 	}
+}
+
+// lost says whether an attempt is one that a payer on an old copy does not know, and the friend neither.
+func (x *watch) lost(m *Member, b *attempt) bool {
+	first := x.parts[b.lock.lock.Part][0]
+	return m.restore && !m.knows(b.begun) && x.ledger(first.from, first.to).judged.Before(b.lock.opened)
 }
 
 // orders sees the payer's word to its payee.

@@ -103,22 +103,21 @@ func (l *ledger) all(n uint64) []*toldLock {
 
 // meant are the locks that a promise of m's can mean by a number: of those told up to then the newest. What a liar means
 // nobody knows.
-func (l *ledger) meant(m *Member, n uint64, at wire.Mark) (list []*toldLock) {
+func (l *ledger) meant(m *Member, n uint64, at wire.Mark) []*toldLock {
+	all := l.all(n)
 	if m.liar != nil {
-		return l.all(n)
+		return all
 	}
-	for _, k := range l.all(n) {
-		switch {
-		case at.Before(k.opened):
-			continue
-		case len(list) > 0 && list[0].opened.Before(k.opened):
-			list = list[:0]
-		case len(list) > 0 && k.opened.Before(list[0].opened):
-			continue
+	var newest *toldLock
+	for _, k := range all { // of two told with one number the later, for the first was forgotten
+		if !at.Before(k.opened) && (newest == nil || !k.opened.Before(newest.opened)) {
+			newest = k
 		}
-		list = append(list, k)
 	}
-	return list
+	if newest == nil {
+		return nil
+	}
+	return []*toldLock{newest}
 }
 
 func (x *watch) ledger(from, to ident.ID) *ledger {
@@ -418,6 +417,9 @@ func (x *watch) arrives(part wire.PartID, at ident.ID) bool {
 // revealed judges a reveal that its sender has saved (rule S7).
 func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reveal) {
 	if !l.lock.Condition.Met(msg.Preimages) {
+		if m.restore && x.w.byID[debtor].liar != nil {
+			return // what a liar shows to be locked nobody else has seen
+		}
 		x.w.fail("S7", "%s reveals what does not open lock %d of %s", m, msg.Number, debtor.Short())
 		return
 	}
