@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"strings"
 
 	"kula/ident"
@@ -61,7 +62,10 @@ func (n *Node) reasonWords(r *wire.Reason, p *payment) string {
 	}
 	switch r.Code {
 	case wire.LimitReached:
-		return n.limitWords(r, next, at, p == nil || p.payee == r.Next, amount)
+		if r.At == n.me && r.Limit == 0 && r.Owed == 0 && r.Locked == 0 && !slices.Contains(n.Currencies(), r.Currency) {
+			return "No friend of yours uses " + string(r.Currency) + "; friends use a currency together once one of them sets a limit in it."
+		}
+		return n.limitWords(r, next, at, p == nil || p.payee == r.Next && !n.otherWays(p), amount)
 	case wire.FeeAboveMax:
 		return "It would cost " + amount(r.Need) + ", more than the most you allowed (" + amount(p.maxFee) + "). Allow more with --max-fee, or pay less."
 	case wire.FeeNeedsConsent:
@@ -141,6 +145,11 @@ func sentence(s string) string {
 		return ""
 	}
 	return " (" + s + ")"
+}
+
+// otherWays says whether a payment to a friend may also go over others.
+func (n *Node) otherWays(p *payment) bool {
+	return p.mostParts() > 1 && slices.ContainsFunc(n.order, func(f *friend) bool { return f.id != p.payee && f.open() && f.ready() })
 }
 
 // limitWords: "Ben lets you owe 100.00 EUR; you owe 92.40 EUR and 5.00 EUR is waiting, so 2.60 EUR is left. Ask Ben to raise it, or pay at most 2.60 EUR."

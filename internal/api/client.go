@@ -36,6 +36,9 @@ type Client struct {
 // ErrUnreachable: nothing listens at the node's address.
 var ErrUnreachable = errors.New("the node does not answer")
 
+// ErrBrokenOff: the node went away after it was asked. What it was asked to do it may have done.
+var ErrBrokenOff = errors.New("the node went away before it answered")
+
 // Refused is the node's answer when it does not do what was asked: a Problem as the
 // caller reads it, whose code may be one that this version does not know.
 type Refused struct {
@@ -139,6 +142,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, fmt.Errorf("%w at %s", ErrUnreachable, c.base)
+		}
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, ErrBrokenOff
 		}
 		return nil, err
 	}

@@ -71,6 +71,8 @@ func failed(err error) error {
 		return &failure{code: r.Code, text: r.Error(), reason: r.Reason}
 	case errors.Is(err, api.ErrUnreachable):
 		return refuse(wire.NodeNotRunning, "%v. Start it with: kula up", err)
+	case errors.Is(err, api.ErrBrokenOff):
+		return &failure{code: codeFailed, text: "the node went away before it answered, so what you asked for may be done, a payment on its way. Start the node (kula up) and look (kula payment list) before you ask again"}
 	case errors.Is(err, context.Canceled):
 		return &failure{code: codeFailed, text: "stopped before it was done"}
 	}

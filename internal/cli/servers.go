@@ -69,7 +69,7 @@ func serverLine(s api.ServerState) string {
 		words = append(words, "not connected")
 	}
 	if s.Wrong > 0 {
-		words = append(words, fmt.Sprintf("was wrong %d times lately", s.Wrong))
+		words = append(words, fmt.Sprintf("wrong answers lately: %d", s.Wrong))
 	}
 	if s.Problem != "" {
 		words = append(words, "at last: "+s.Problem)

@@ -63,7 +63,7 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().StringArrayVar(&f.listen, "listen", nil, "multiaddress for friends (default "+peerListen+" and "+punchListen+"); may be repeated")
 	c.Flags().StringVar(&f.api, "api", "", "HOST:PORT for programs on this machine (default "+apiListen+")")
 	c.Flags().StringArrayVar(&f.index, "index", nil, "link of an index server, or found: some that the DHT knows; may be repeated")
-	c.Flags().BoolVar(&f.mirror, "mirror", false, "copy what the index servers know and search in the copy, so that none learns whom you pay")
+	c.Flags().BoolVar(&f.mirror, "mirror", false, "copy what the index servers know, anew at each start, and search in the copy, so that none learns whom you pay")
 	c.Flags().StringArrayVar(&f.relay, "relay", nil, "multiaddress of a relay to be reached through, or found: some that the DHT knows; may be repeated")
 	c.Flags().StringArrayVar(&f.find, "find", nil, "where to publish my addresses under my key and look up others': dht, lan (the local network), or the URL of a Pkarr server; may be repeated (default: nowhere)")
 	c.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "file with the passphrase of the key")

@@ -224,7 +224,7 @@ func (c *Client) change() {
 }
 
 // ErrNone is the answer of a client without servers.
-var ErrNone = errors.New("no index server is configured (kula up --index)")
+var ErrNone = errors.New("no index server is configured, or all are blocked (kula up --index; kula index list)")
 
 // Ask puts a query to the servers, one after the other (rule I14), until one has routes that add up; it says
 // whose they are. If none is connected it waits for the first that will be, up to the time for one answer. If

@@ -239,7 +239,7 @@ func (m *Mirror) Ask(ctx context.Context, q *route.Query) (*route.Answer, error)
 	select {
 	case <-m.whole:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("the mirror has read no index server yet: %w", ctx.Err())
+		return nil, errors.New("the mirror has read no index server since the node started: it keeps its copy in memory (kula index list says what is reached)")
 	}
 	for {
 		wait := m.unsettled()
