@@ -118,7 +118,7 @@ func (c *Client) Use(list []Choice) {
 			old = slices.Delete(old, i, i+1)
 			continue
 		}
-		s := &server{client: c, link: choice.Link, trusted: choice.Trusted, wake: make(chan struct{}, 1)}
+		s := &server{client: c, link: choice.Link, trusted: choice.Trusted, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 		s.life, s.end = context.WithCancel(c.life)
 		c.servers = append(c.servers, s)
 		c.tasks.Go(s.keep)
@@ -283,7 +283,7 @@ func noAnswer(servers int, problems []error) error {
 }
 
 // ready are the servers that are connected or rested from, in the order in which they are to be asked, and of how many. If
-// there are none, those that left a moment ago are tried at once.
+// there are none, all are tried again at once.
 func (c *Client) ready() (list []*server, of int, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -294,7 +294,7 @@ func (c *Client) ready() (list []*server, of int, changed <-chan struct{}) {
 	}
 	if len(list) == 0 {
 		for _, s := range c.servers {
-			s.poke()
+			s.need()
 		}
 	}
 	return list, len(c.servers), c.changed

@@ -355,3 +355,23 @@ func TestCutWhileIdle(t *testing.T) {
 		}
 	}
 }
+
+// A question while no server is connected has the next attempt made soon, however long the pause between attempts has grown.
+func TestQuestionEndsAPause(t *testing.T) {
+	c := NewClient(nil, slog.New(slog.DiscardHandler), nil)
+	s := &server{client: c, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1), life: t.Context()}
+	c.servers = []*server{s}
+	began, over := time.Now(), make(chan bool, 1)
+	go func() { over <- s.pause(time.Hour, nil) }()
+	if list, _, _ := c.ready(); len(list) > 0 {
+		t.Fatal("a server is ready that was never reached")
+	}
+	select {
+	case wanted := <-over:
+		if took := time.Since(began); !wanted || took < pause {
+			t.Errorf("after %v: wanted %v; attempts are %v apart at least", took, wanted, pause)
+		}
+	case <-time.After(patience):
+		t.Fatal("nothing is tried")
+	}
+}

@@ -92,7 +92,7 @@
 //
 // # More nodes than places
 //
-// I15. A Client that is told that the server is full (rule R21 of package route) rests: it leaves when it has nothing to publish or ask, and comes
+// I15. A question that finds no server connected has all tried again, twice a second at most. A Client that is told that the server is full (rule R21 of package route) rests: it leaves when it has nothing to publish or ask, and comes
 // back when it has, or after half an hour to an hour. One that is cut with nothing to do within a minute of being told
 // rests too; others come back after pauses that double from half a second to a minute. A question brings it back at once. Who comes back to the instance
 // that took everything publishes what is new since and what was not confirmed; to any other, everything, and the withdrawals that have not

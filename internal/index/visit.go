@@ -20,6 +20,7 @@ type server struct {
 	client *Client
 	link   Link
 	wake   chan struct{} // 1 place: there is something to publish or to ask
+	asked  chan struct{} // 1 place: somebody has a question, and no server is connected
 	life   context.Context
 	end    context.CancelFunc // the user wants it no more
 
@@ -79,6 +80,15 @@ func (s *server) add(list []queued) {
 	s.poke()
 }
 
+// need says that somebody has a question and there is nobody to ask. Client.mu is held.
+func (s *server) need() {
+	s.poke()
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+}
+
 // errRests is why a connection ended that this side needed no longer.
 var errRests = errors.New("it is full, and there is nothing to do")
 
@@ -96,18 +106,35 @@ func (s *server) keep() {
 		}
 		wait, wake := s.leftFor(err, rest/2+rand.N(rest)) // nodes that were cut together do not come back together
 		s.client.log.Info("index server away", "server", s.link.Key.Short(), "retry", wait, "reason", err)
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-wake:
-			t.Stop()
-		case <-s.life.Done():
-			t.Stop()
+		if !s.pause(wait, wake) {
 			return
 		}
 		rest = min(2*rest, longestPause)
 		if wait > longestPause { // it was a rest
 			rest = pause
+		}
+	}
+}
+
+// pause waits until it is time to connect, wake says so, or, a moment after the last attempt, somebody has a question and there
+// is no server to ask. It reports whether the server is still wanted.
+func (s *server) pause(wait time.Duration, wake <-chan struct{}) bool {
+	over, least := time.NewTimer(wait), time.NewTimer(pause)
+	defer over.Stop()
+	defer least.Stop()
+	var asked <-chan struct{}
+	for {
+		select {
+		case <-over.C:
+			return true
+		case <-wake:
+			return true
+		case <-asked:
+			return true
+		case <-least.C:
+			asked = s.asked
+		case <-s.life.Done():
+			return false
 		}
 	}
 }
