@@ -126,7 +126,7 @@ func TestServerLine(t *testing.T) {
 		"found, resting: it is full and has everything":              {From: "found", Trust: "none", Resting: true},
 		"from your list, trusted, not connected, at last: no answer": {From: "listed", Trust: "trusted", Problem: "no answer"},
 		"from the settings, blocked":                                 {From: "given", Trust: "blocked"},
-		"from the settings, not connected, wrong answers lately: 2": {From: "given", Trust: "none", Wrong: 2},
+		"from the settings, not connected, wrong answers lately: 2":  {From: "given", Trust: "none", Wrong: 2},
 	} {
 		if _, got, _ := strings.Cut(strings.TrimSpace(serverLine(s)), "  "); got != want {
 			t.Errorf("%q, want %q", got, want)
