@@ -261,6 +261,12 @@ func (c *Channel) OwnLock(number uint64) *OwnLock {
 	return c.Mine.Locks[i]
 }
 
+// Confirmed says whether my friend has acknowledged a lock of mine; one that is gone it has.
+func (c *Channel) Confirmed(number uint64) bool {
+	l := c.OwnLock(number)
+	return l == nil || l.Opened != Queued && (l.Opened <= c.Acked().Seq || c.Acked().Epoch < c.Mine.Promise.Epoch)
+}
+
 // TheirLock finds an open lock of my friend's by number, nil if there is none.
 func (c *Channel) TheirLock(number uint64) *TheirLock { return findLock(c.Theirs.Locks, number) }
 

@@ -69,14 +69,14 @@ func (p *payment) releaseLink(preimage ident.Preimage) string {
 	return pay.ReleaseLink(&wire.Release{Invoice: wire.InvoiceID(p.id), Payment: p.id, Preimage: preimage})
 }
 
-// waitingView says whom a payment waits for: the friend it was handed to while that is away, else the payee.
+// waitingView says whom a payment waits for: the friend it was handed to while that is away or has not confirmed it, else the payee.
 func (n *Node) waitingView(p *payment) *WaitingView {
 	w := &WaitingView{For: n.nameOf(p.payee), Since: p.since}
 	if p.stage == stageRoute {
 		w.For, w.Until = "a way to "+n.nameOf(p.payee), p.giveUp
 	}
 	for _, t := range p.parts {
-		if f := t.at.friend; f != nil && f.session == nil {
+		if f := t.at.friend; f != nil && (f.session == nil || !f.ch.Confirmed(t.at.number)) {
 			w.For = f.name
 		}
 	}

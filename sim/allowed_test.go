@@ -185,3 +185,19 @@ func TestScenarioPartsThatDiffer(t *testing.T) {
 		passed(t, w)
 	}
 }
+
+// A payment waits for the friend that does not confirm it, not for the payee who has not heard of it.
+func TestScenarioWaitsForWhomItWasHandedTo(t *testing.T) {
+	w := three()
+	a, b, c := w.Members[0], w.Members[1], w.Members[2]
+	s := w.net.live[pairOf(a, b)]
+	s.stall[s.other(a)] = true
+	id, _ := w.Pay(a, &node.Pay{To: c.key, Value: fst(15), GiveUp: 60_000})
+	w.Run(1000)
+	v := a.Outcome(id)
+	w.assert(v.State == node.Waiting && v.Waiting.For == b.name, "%s for %+v", v.State, v.Waiting)
+	w.net.cut(s)
+	w.Run(5000)
+	paid(w, a.Outcome(id))
+	finish(t, w)
+}

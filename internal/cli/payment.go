@@ -143,5 +143,5 @@ func (a *app) paymentReleaseCommand() *cobra.Command {
 func (a *app) paymentCancelCommand() *cobra.Command {
 	return a.paymentVerb("cancel ID", "Ask the payee to give a payment back", func(ctx context.Context, c *api.Client, id string) (*node.PaymentView, error) {
 		return c.CancelPayment(ctx, id)
-	}, names.payment)
+	}, names.askedBack)
 }

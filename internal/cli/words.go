@@ -245,6 +245,14 @@ func (n names) payment(p *node.PaymentView) string {
 	return fmt.Sprintf("%s to %s is on its way%s%s. %s", p.Amount, who, via, fee, waitingWords(p))
 }
 
+// askedBack is a payment that its payer has just cancelled.
+func (n names) askedBack(p *node.PaymentView) string {
+	if p.State != node.Waiting && p.State != node.Held {
+		return n.payment(p)
+	}
+	return fmt.Sprintf("You have asked %s to give %s back. Until they do, or somebody on the way does, it stays set aside: kula payment wait %s", n.payee(p), p.Amount, p.ID)
+}
+
 func waitingWords(p *node.PaymentView) string {
 	how := fmt.Sprintf("See kula payment wait %s, or ask for it back with kula payment cancel %s", p.ID, p.ID)
 	if p.Waiting == nil {
