@@ -155,6 +155,8 @@ func (a *app) indexQueryCommand() *cobra.Command {
 	c.Flags().StringVar(&f.from, "from", f.from, "who would pay")
 	c.Flags().StringVar(&f.uri, "index", "", "link of the index server (default: the first in config.toml or KULA_INDEX)")
 	c.Flags().BoolVar(&f.any, "any", false, "any one way will do, not the cheapest: sooner found")
+	c.Flags().StringVar(&f.maxFee, "max-fee", "", "only ways that cost at most this fee together")
+	c.Flags().StringArrayVar(&f.avoid, "avoid", nil, "FROM,TO: no way from one to the other; may be repeated")
 	maxPartsFlag(c, &f.maxParts)
 	minorFlag(c, &f.minor)
 	return c
@@ -162,9 +164,32 @@ func (a *app) indexQueryCommand() *cobra.Command {
 
 // queryFlags are the flags of index query as they were typed.
 type queryFlags struct {
-	from, uri  string
-	any, minor bool
-	maxParts   int
+	from, uri, maxFee string
+	avoid             []string
+	any, minor        bool
+	maxParts          int
+}
+
+// avoided reads friendships that a way may not use, each written FROM,TO.
+func (a *app) avoided(ctx context.Context, list []string, currency money.Currency) ([]route.Avoid, error) {
+	var all []route.Avoid
+	for _, pair := range list {
+		from, to, ok := strings.Cut(pair, ",")
+		if !ok {
+			return nil, wrong("--avoid %s: write FROM,TO: the two between whom no way is to go, in its direction", pair)
+		}
+		var x route.Avoid
+		var err error
+		if x.Edge.From, err = a.key(ctx, from); err == nil {
+			x.Edge.To, err = a.key(ctx, to)
+		}
+		if err != nil {
+			return nil, wrong("--avoid %s: %v", pair, err)
+		}
+		x.Currency = currency
+		all = append(all, x)
+	}
+	return all, nil
 }
 
 func (a *app) indexQuery(ctx context.Context, to, amount string, f *queryFlags) error {
@@ -196,6 +221,16 @@ func (a *app) indexQuery(ctx context.Context, to, amount string, f *queryFlags) 
 	r := route.Request{Currency: v.Currency, Amount: v.Amount, MaxFee: route.NoMaxFee, Announced: true, MaxParts: uint32(f.maxParts)}
 	if f.any {
 		r.MaxParts = 1
+	}
+	if f.maxFee != "" {
+		fee, err := amountIn(f.maxFee, v.Currency, f.minor)
+		if err != nil {
+			return wrong("--max-fee: %v", err)
+		}
+		r.MaxFee = fee.Amount
+	}
+	if r.Avoid, err = a.avoided(ctx, f.avoid, v.Currency); err != nil {
+		return err
 	}
 	if r.To, err = a.key(ctx, to); err != nil {
 		return err
