@@ -279,7 +279,7 @@ func (c *Channel) JudgeShown(shown *Channel) error {
 		return nil
 	}
 	if mark.SameNumber(held) {
-		return &Fault{Kind: Equivocated, Writer: c.Friend, Reader: c.Me, First: c.Theirs.Signed, Second: shown.Theirs.Signed}
+		return c.fault(Equivocated, shown.Theirs.Signed)
 	}
 	for _, n := range c.Theirs.Cancels { // a lock that was given up stays so until I drop it
 		mine, now := c.OwnLock(n), shown.OwnLock(n)

@@ -44,7 +44,7 @@ func (c *Channel) Judge(suite ident.Suite, u *wire.Update, floor Floor) (*Step, 
 		if held.Hash == mark.Hash {
 			return &Step{Same: true}, nil // the same statement under a second signature
 		}
-		return nil, &Fault{Kind: Equivocated, Writer: c.Friend, Reader: c.Me, First: c.Theirs.Signed, Second: u.Promise}
+		return nil, c.fault(Equivocated, u.Promise)
 	}
 	if mark.Before(held) {
 		return nil, refuse(wire.BadSequence, "promise %d.%d is older than %d.%d which I hold", mark.Epoch, mark.Seq, held.Epoch, held.Seq)
@@ -68,10 +68,15 @@ func (c *Channel) Judge(suite ident.Suite, u *wire.Update, floor Floor) (*Step, 
 	return j.run(u)
 }
 
+// fault is evidence that a promise of my friend's contradicts the one that I hold.
+func (c *Channel) fault(k FaultKind, second wire.Signed) *Fault {
+	return &Fault{Kind: k, Writer: c.Friend, Reader: c.Me, First: c.Theirs.Signed, Second: second}
+}
+
 func (c *Channel) shrank(s wire.Signed, p *wire.Promise) *Fault {
 	for _, l := range c.Theirs.Promise.Lines {
 		if p.Line(l.Currency).Owed < l.Owed {
-			return &Fault{Kind: Shrank, Writer: c.Friend, Reader: c.Me, First: c.Theirs.Signed, Second: s}
+			return c.fault(Shrank, s)
 		}
 	}
 	return nil
@@ -331,10 +336,8 @@ func (j *judging) badDrop(u *wire.Update) error {
 	n := j.drops[0].Number
 	i := slices.IndexFunc(j.c.Mine.Marks, func(m OwnMark) bool { return m.Mark == j.p.Ack })
 	acked := j.c.Mine.Marks[i] // judgeCites found it
-	f := &Fault{
-		Kind: DroppedUncancelled, Writer: j.c.Friend, Reader: j.c.Me, First: j.c.Theirs.Signed, Second: u.Promise,
-		Before: plain(j.c.Theirs.Locks), After: plain(j.locks), Acked: acked.Signed, Cancels: acked.Cancels,
-	}
+	f := j.c.fault(DroppedUncancelled, u.Promise)
+	f.Before, f.After, f.Acked, f.Cancels = plain(j.c.Theirs.Locks), plain(j.locks), acked.Signed, acked.Cancels
 	if err := f.holds(); err != nil {
 		return refuse(wire.BadMove, "drops lock %d, which I did not give up", n)
 	}

@@ -23,7 +23,7 @@ func Load(suite ident.Suite, cfg Config, records iter.Seq2[Record, error]) (*Nod
 		}
 		byKind[r.Kind] = append(byKind[r.Kind], r)
 	}
-	for _, kind := range []string{kindSelf, kindFriend, kindChannel, kindInvoice, kindPayment, kindOut, kindIn, kindInvitation, kindRequest, kindBlock, kindSeen, kindAdvance} {
+	for _, kind := range Kinds {
 		list := byKind[kind]
 		slices.SortFunc(list, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
 		for _, r := range list {

@@ -88,7 +88,7 @@ func (n *Node) try(p *payment, then func(*payment)) {
 			return
 		}
 		if no == nil && p.tries > 0 && n.now >= p.giveUp {
-			no = orElse(p.reason, &wire.Reason{Code: wire.GaveUp, At: n.me, Next: p.payee, Currency: p.value.Currency})
+			no = orElse(p.reason, n.no(p, wire.GaveUp))
 		}
 		if no == nil {
 			p.tries++
@@ -97,7 +97,7 @@ func (n *Node) try(p *payment, then func(*payment)) {
 					n.try(p, then)
 					return
 				}
-				no = &wire.Reason{Code: wire.GaveUp, At: n.me, Next: p.payee, Currency: p.value.Currency}
+				no = n.no(p, wire.GaveUp)
 			}
 		}
 		if no == nil {

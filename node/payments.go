@@ -327,7 +327,7 @@ func (n *Node) timers() {
 	for _, p := range n.inOrder() {
 		if p.catching && n.now >= p.giveUp && !n.tooEarly(p) {
 			p.catching = false
-			n.giveUpRest(p, &wire.Reason{Code: wire.CatchingUp, At: n.me, Next: p.payee, Currency: p.value.Currency})
+			n.giveUpRest(p, n.no(p, wire.CatchingUp))
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (p *payment) leave(r *route.Request) {
 func (n *Node) plan(p *payment, then func([]quoted, *wire.Reason)) {
 	missing := p.missing()
 	if len(p.parts) >= p.mostParts() {
-		then(nil, orElse(p.reason, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency}))
+		then(nil, orElse(p.reason, n.no(p, wire.NoRoute)))
 		return
 	}
 	if len(p.fixed) == 1 || len(p.fixed) == 0 && p.payee != n.me {
@@ -99,6 +99,11 @@ func (p *payment) mostParts() int {
 		return 1
 	}
 	return p.maxParts
+}
+
+// no is my own reason why a payment does not get to its payee.
+func (n *Node) no(p *payment, code wire.Code) *wire.Reason {
+	return &wire.Reason{Code: code, At: n.me, Next: p.payee, Currency: p.value.Currency}
 }
 
 func orElse(r, other *wire.Reason) *wire.Reason {
@@ -196,7 +201,7 @@ func (n *Node) answered(p *payment, q route.Query, a *Answered) ([]quoted, *wire
 		routes, sum = append(routes, out), sum+r.Arrives()
 	}
 	if sum != q.Request.Amount {
-		return nil, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency}
+		return nil, n.no(p, wire.NoRoute)
 	}
 	return routes, nil
 }
@@ -279,7 +284,7 @@ func (n *Node) quoteMost(id uint64, p *payment) {
 		}
 		if up == 0 {
 			p.value.Amount = 1
-			no = orElse(no, &wire.Reason{Code: wire.NoRoute, At: n.me, Next: p.payee, Currency: p.value.Currency})
+			no = orElse(no, n.no(p, wire.NoRoute))
 			q.Reason = n.reasonView(orElse(n.bestBlocked(p), no), p)
 			n.reply(id, q, nil)
 			return

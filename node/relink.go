@@ -94,11 +94,7 @@ func (n *Node) passEarly(f *friend, number uint64, at place) {
 	case l.End == credit.Dropped:
 		n.returnUp(at, nil)
 	case l.End == credit.Fulfilled && len(out.preimages) > 0:
-		var note []byte
-		if a := n.takeAdvance(advanceOf(&l.Lock)); a != nil {
-			note = a.Note
-		}
-		n.revealUp(out, note)
+		n.revealUp(out, n.takeNote(&l.Lock))
 	}
 }
 
@@ -150,9 +146,11 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 	}
 	p := n.payments[box.Payment]
 	if l.End != credit.Fulfilled && (l.End == credit.Dropped || slices.Contains(f.ch.Theirs.Cancels, l.Number)) {
-		if p != nil && p.stage == stagePaid && p.partOf(l.Part) != nil { // it was paid without this one
-			p.drop(p.partOf(l.Part))
-			n.donePayment(p)
+		if p != nil && p.stage == stagePaid { // it was paid without this one
+			if t := p.partOf(l.Part); t != nil {
+				p.drop(t)
+				n.donePayment(p)
+			}
 		}
 		return // an earlier try, whose drop the friend does not know of yet
 	}
@@ -179,11 +177,7 @@ func (n *Node) adoptPayment(f *friend, l *credit.OwnLock, out *outgoing) {
 	n.markPayment(p)
 	n.sendOrder(p, t)              // what was said before the channel was shown may have been lost
 	if l.End == credit.Fulfilled { // it was opened before it was known for mine
-		opened := &wire.Reveal{Number: l.Number, Preimages: out.preimages}
-		if a := n.takeAdvance(advanceOf(&l.Lock)); a != nil {
-			opened.Note = a.Note
-		}
-		n.paid(p, l, opened)
+		n.paid(p, l, &wire.Reveal{Number: l.Number, Preimages: out.preimages, Note: n.takeNote(&l.Lock)})
 	}
 }
 
@@ -250,20 +244,27 @@ func (n *Node) markAdvance(id advanceID) {
 	n.dirty[recordKey{kind: kindAdvance, id: id}] = true
 }
 
-func (n *Node) takeAdvance(id advanceID) *advance {
+func (n *Node) dropAdvance(id advanceID) {
+	delete(n.advances, id)
+	n.markAdvance(id)
+}
+
+// takeNote ends the advance of a lock that is linked up again, if there is one, and gives the note that came with its reveal.
+func (n *Node) takeNote(l *wire.Lock) []byte {
+	id := advanceOf(l)
 	a := n.advances[id]
-	if a != nil {
-		delete(n.advances, id)
-		n.markAdvance(id)
+	if a == nil {
+		return nil
 	}
-	return a
+	n.dropAdvance(id)
+	return a.Note
 }
 
 // repaid opens a lock of a friend's that was shown after I had paid for its part.
 func (n *Node) repaid(f *friend, l *credit.TheirLock) bool {
 	for _, id := range slices.SortedFunc(maps.Keys(n.advances), func(a, b advanceID) int { return bytes.Compare(a[:], b[:]) }) {
 		if a := n.advances[id]; a.Lock.Part == l.Part && n.carriedAs(l, a.Next, &a.Lock) {
-			n.takeAdvance(id)
+			n.dropAdvance(id)
 			n.revealUp(&outgoing{up: place{f, l.Number}, preimages: a.Preimages}, a.Note)
 			return true
 		}

@@ -37,8 +37,8 @@ const (
 	KindToken = "token"
 )
 
-// Kinds are the kinds that Load wants to see.
-var Kinds = []string{kindSelf, kindFriend, kindChannel, kindIn, kindOut, kindPayment, kindInvoice, kindInvitation, kindRequest, kindBlock, kindSeen, kindAdvance}
+// Kinds are the kinds that Load wants to see, in the order in which it reads them: each may name what stands in those before it.
+var Kinds = []string{kindSelf, kindFriend, kindChannel, kindInvoice, kindPayment, kindOut, kindIn, kindInvitation, kindRequest, kindBlock, kindSeen, kindAdvance}
 
 type recordKey struct {
 	kind   string

@@ -445,7 +445,7 @@ func (x *watch) revealed(m *Member, debtor ident.ID, l *toldLock, msg *wire.Reve
 		return
 	}
 	sum := x.together(m, box, l)
-	if box.Amount != l.lock.Amount || box.Currency != l.lock.Currency || (sum < box.Total || sum > box.Total && x.w.honestWay()) {
+	if box.Amount != l.lock.Amount || box.Currency != l.lock.Currency || sum < box.Total || sum > box.Total && x.w.honestWay() {
 		x.w.fail("S7", "%s reveals for %d %s what is not exactly right, %d together of %d: %+v", m, l.lock.Amount, l.lock.Currency, sum, box.Total, box)
 		return
 	}

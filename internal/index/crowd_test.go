@@ -362,7 +362,7 @@ func TestQuestionEndsAPause(t *testing.T) {
 	s := &server{client: c, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1), life: t.Context()}
 	c.servers = []*server{s}
 	began, over := time.Now(), make(chan bool, 1)
-	go func() { over <- s.pause(time.Hour, nil) }()
+	go func() { over <- s.stayAway(time.Hour, nil) }()
 	if list, _, _ := c.ready(); len(list) > 0 {
 		t.Fatal("a server is ready that was never reached")
 	}

@@ -106,7 +106,7 @@ func (s *server) keep() {
 		}
 		wait, wake := s.leftFor(err, rest/2+rand.N(rest)) // nodes that were cut together do not come back together
 		s.client.log.Info("index server away", "server", s.link.Key.Short(), "retry", wait, "reason", err)
-		if !s.pause(wait, wake) {
+		if !s.stayAway(wait, wake) {
 			return
 		}
 		rest = min(2*rest, longestPause)
@@ -116,9 +116,9 @@ func (s *server) keep() {
 	}
 }
 
-// pause waits until it is time to connect, wake says so, or, a moment after the last attempt, somebody has a question and there
+// stayAway waits until it is time to connect, wake says so, or, a moment after the last attempt, somebody has a question and there
 // is no server to ask. It reports whether the server is still wanted.
-func (s *server) pause(wait time.Duration, wake <-chan struct{}) bool {
+func (s *server) stayAway(wait time.Duration, wake <-chan struct{}) bool {
 	over, least := time.NewTimer(wait), time.NewTimer(pause)
 	defer over.Stop()
 	defer least.Stop()
